@@ -1,0 +1,523 @@
+"""Priors: how each hyperparameter is distributed before anything is observed.
+
+    symbol    meaning                                                  shape
+    x         value, as stored in a trial and handed to the objective  any
+    z         latent value: log x for the log kinds, else x            any
+    u         probability in [0, 1]                                    any
+    q         step: a quantised value is a multiple of q               scalar
+    rng       numpy Generator
+
+A `Uniform` or `Normal` prior is a distribution of z; z becomes x by exp (log
+kinds) and then by rounding to a multiple of q (quantised kinds). Scalars in give
+Python numbers out: int for integer kinds, else float.
+
+Source: the distributions are those of hyperopt.hp.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hpo.exceptions import BadSearchSpace
+
+__all__ = [
+    "KINDS",
+    "Categorical",
+    "Continuous",
+    "Integers",
+    "Normal",
+    "Prior",
+    "Uniform",
+    "prior_of_kind",
+]
+
+Rng = np.random.Generator
+Floats = NDArray[np.float64]
+Size = int | tuple[int, ...] | None
+
+# exp of anything larger is infinite.
+LARGEST_LOG = math.log(np.finfo(np.float64).max)
+# exp of anything smaller is 0.
+SMALLEST_LOG = math.log(np.nextafter(0.0, 1.0))
+# A value that was rounded to 0 has no logarithm; these are its stand-ins.
+TINY = float(np.finfo(np.float64).tiny)
+TINY_QUANTISED = 1e-12
+# Whole numbers further out are not worth an integer that may overflow.
+LARGEST_INTEGER = 2**62
+# Bounds given as np.log(…) come back from exp with a rounding error of this order.
+RELATIVE_TOLERANCE = 1e-9
+# Probabilities that people write down, such as 0.3333 three times, add up to 1 only roughly.
+SUM_TOLERANCE = 1e-3
+
+
+class Prior(ABC):
+    """The distribution of one hyperparameter.
+
+    Attributes:
+        q: step of the quantised kinds, else None.
+        is_log: whether the latent value is the logarithm.
+        is_integer: whether every value is a whole number, given as int.
+    """
+
+    q: float | None = None
+    is_log: bool = False
+    is_integer: bool = False
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether there are countably many values."""
+        return self.is_integer or self.q is not None
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """hyperopt's name of the distribution."""
+
+    @property
+    @abstractmethod
+    def arguments(self) -> dict[str, Any]:
+        """The distribution's arguments by hyperopt's names, as numbers, texts and lists."""
+
+    @property
+    @abstractmethod
+    def bounds(self) -> tuple[float, float]:
+        """Least and largest value, both included; infinite for the normal kinds."""
+
+    @property
+    @abstractmethod
+    def latent_bounds(self) -> tuple[float, float]:
+        """Least and largest latent value; infinite for the normal kinds."""
+
+    @property
+    @abstractmethod
+    def latent_mu_sigma(self) -> tuple[float, float]:
+        """Centre and scale of the latent value: midpoint and full width, or mu and sigma."""
+
+    @abstractmethod
+    def ppf(self, u: ArrayLike) -> Any:
+        """Quantiles: the least x with cdf(x) >= u, in the shape of `u`."""
+
+    @abstractmethod
+    def cdf(self, x: ArrayLike) -> Any:
+        """Probability of a value of at most `x`, in the shape of `x`."""
+
+    def sample(self, rng: Rng, size: Size = None) -> Any:
+        """Draw one value, or an array of shape `size`."""
+        return self.ppf(rng.random(size))
+
+    def contains(self, value: Any) -> bool:
+        """Whether `value` is a number within the bounds (and whole, for integer kinds).
+
+        A value between two steps of a quantised prior is in: somebody chose it.
+        """
+        if not _is_finite_number(value) or (self.is_integer and float(value) % 1 != 0):
+            return False
+        low, high = self.bounds
+        scale = max(abs(low), abs(high)) if math.isfinite(high - low) else 0.0
+        slack = RELATIVE_TOLERANCE * (abs(value) if self.is_log else scale)
+        return bool(low - slack <= value <= high + slack)
+
+    def to_latent(self, x: ArrayLike) -> Floats:
+        """z of each x, as an array in the shape of `x`."""
+        return np.asarray(x, dtype=np.float64)
+
+    def from_latent(self, z: ArrayLike) -> Any:
+        """The value x nearest to each latent z, inside the bounds."""
+        return self._as_values(np.clip(_as_floats(z), *self.bounds))
+
+    def _as_values(self, x: NDArray[Any]) -> Any:
+        """Whole numbers for integer kinds; a 0-d array becomes a Python number."""
+        if self.is_integer and x.dtype != np.int64:
+            x = np.rint(np.clip(x, -LARGEST_INTEGER, LARGEST_INTEGER)).astype(np.int64)
+        return x if x.ndim else x.item()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Continuous(Prior):
+    """A latent distribution on the real line, perhaps exponentiated, perhaps quantised.
+
+    Args:
+        q: step, or None.
+        is_log: the latent value is the logarithm of the value.
+        is_integer: every value is whole (q is, too) and is given as int.
+
+    Raises:
+        BadSearchSpace: an argument makes no sense.
+    """
+
+    q: float | None = None
+    is_log: bool = False
+    is_integer: bool = False
+
+    def __post_init__(self) -> None:
+        if self.q is not None and _finite("q", self.q) <= 0:
+            raise BadSearchSpace(f"q is {self.q!r}, but the step between values must be positive")
+
+    @property
+    def kind(self) -> str:
+        quantised = "q" if self.q is not None else ""
+        logarithmic = "log" if self.is_log else ""
+        return quantised + logarithmic + type(self).__name__.lower()
+
+    @property
+    def _step(self) -> dict[str, float]:
+        return {} if self.q is None else {"q": float(self.q)}
+
+    @abstractmethod
+    def latent_ppf(self, u: Floats) -> Floats:
+        """Quantiles of z."""
+
+    @abstractmethod
+    def latent_cdf(self, z: Floats) -> Floats:
+        """Probability of a latent value of at most z."""
+
+    def ppf(self, u: ArrayLike) -> Any:
+        return self.from_latent(self.latent_ppf(_as_floats(u)))
+
+    def cdf(self, x: ArrayLike) -> Any:
+        edge = _as_floats(x)
+        if self.q is not None:
+            # What lies within half a step above the last multiple of q is rounded down to it.
+            edge = (np.floor(edge / self.q + RELATIVE_TOLERANCE) + 0.5) * self.q
+        if self.is_log:
+            with np.errstate(divide="ignore"):
+                edge = np.log(np.maximum(edge, 0.0))
+        return _unwrapped(self.latent_cdf(edge))
+
+    def to_latent(self, x: ArrayLike) -> Floats:
+        values = _as_floats(x)
+        return np.log(np.maximum(values, self._least_positive)) if self.is_log else values
+
+    def from_latent(self, z: ArrayLike) -> Any:
+        values = np.clip(_as_floats(z), *self.latent_bounds)
+        if self.is_log:
+            values = np.exp(np.minimum(values, LARGEST_LOG))
+        if self.q is not None:
+            values = np.rint(values / self.q) * self.q
+        return self._as_values(np.asarray(values))
+
+    @property
+    def _least_positive(self) -> float:
+        """What a value that was rounded to 0 counts as, so that it has a logarithm."""
+        return TINY if self.q is None else TINY_QUANTISED
+
+
+@dataclass(frozen=True)
+class Uniform(Continuous):
+    """z is uniform on [low, high]: uniform, quniform, loguniform, qloguniform.
+
+    Args:
+        low, high: bounds of z, that is logarithms of bounds for the log kinds.
+            Rounding can step over them by up to q / 2.
+    """
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        low, high = _finite("low", self.low), _finite("high", self.high)
+        if low >= high:
+            raise BadSearchSpace(
+                f"low is {self.low!r} and high is {self.high!r}, but low must be less than high"
+            )
+        if self.is_log and high > LARGEST_LOG:
+            raise BadSearchSpace(
+                f"high is {self.high!r}, the logarithm of a number too large for a float; the "
+                f"bounds are logarithms, so did you mean high = log({self.high!r}) = "
+                f"{math.log(high):.4g}?"
+            )
+        if self.is_log and self.q is None and low < SMALLEST_LOG:
+            raise BadSearchSpace(
+                f"low is {self.low!r}, the logarithm of a number too small for a float; the "
+                f"least that works is {SMALLEST_LOG:.1f}"
+            )
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"low": float(self.low), "high": float(self.high), **self._step}
+
+    @cached_property
+    def bounds(self) -> tuple[float, float]:
+        return self.from_latent(self.low), self.from_latent(self.high)
+
+    @property
+    def latent_bounds(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    @property
+    def latent_mu_sigma(self) -> tuple[float, float]:
+        return 0.5 * self.low + 0.5 * self.high, self.high - self.low
+
+    def latent_ppf(self, u: Floats) -> Floats:
+        # Not low + u (high - low): the difference of huge bounds is infinite.
+        return (1.0 - u) * self.low + u * self.high
+
+    def latent_cdf(self, z: Floats) -> Floats:
+        half_width = 0.5 * self.high - 0.5 * self.low
+        return np.clip((0.5 * z - 0.5 * self.low) / half_width, 0.0, 1.0)
+
+    @property
+    def _least_positive(self) -> float:
+        return max(math.exp(self.low), TINY)
+
+
+@dataclass(frozen=True)
+class Normal(Continuous):
+    """z is normal: normal, qnormal, lognormal, qlognormal.
+
+    Args:
+        mu, sigma: mean and standard deviation of z.
+    """
+
+    mu: float
+    sigma: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        mu, sigma = _finite("mu", self.mu), _finite("sigma", self.sigma)
+        if sigma <= 0:
+            raise BadSearchSpace(f"sigma is {self.sigma!r}, but it must be positive")
+        if self.is_log and not SMALLEST_LOG < mu < LARGEST_LOG:
+            raise BadSearchSpace(
+                f"mu is {self.mu!r}, which is the mean of the value's logarithm: no float has "
+                "such a logarithm. Give log(the median value)"
+            )
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"mu": float(self.mu), "sigma": float(self.sigma), **self._step}
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return (0.0 if self.is_log else -math.inf), math.inf
+
+    @property
+    def latent_bounds(self) -> tuple[float, float]:
+        return -math.inf, math.inf
+
+    @property
+    def latent_mu_sigma(self) -> tuple[float, float]:
+        return self.mu, self.sigma
+
+    def sample(self, rng: Rng, size: Size = None) -> Any:
+        # Faster than by quantiles, and free of scipy.
+        return self.from_latent(rng.normal(self.mu, self.sigma, size))
+
+    def latent_ppf(self, u: Floats) -> Floats:
+        from scipy.special import ndtri
+
+        return np.asarray(self.mu + self.sigma * ndtri(u))
+
+    def latent_cdf(self, z: Floats) -> Floats:
+        from scipy.special import ndtr
+
+        return np.asarray(ndtr((z - self.mu) / self.sigma))
+
+
+@dataclass(frozen=True)
+class Integers(Prior):
+    """Every integer of [low, high) is equally likely: randint, and choice by index.
+
+    Raises:
+        BadSearchSpace: a bound is not whole, or there is no integer between them.
+    """
+
+    low: int
+    high: int
+
+    is_integer = True
+    kind = "randint"
+
+    def __post_init__(self) -> None:
+        low, high = _whole("low", self.low), _whole("high", self.high)
+        if low >= high:
+            raise BadSearchSpace(
+                f"there is no integer from {low} to below {high}: randint(label, n) needs n >= 1, "
+                "randint(label, low, high) needs low < high, and high itself is excluded"
+            )
+        if max(-low, high) > LARGEST_INTEGER:
+            raise BadSearchSpace(f"the bounds {low} and {high} do not fit into 62 bits")
+
+    @property
+    def n_values(self) -> int:
+        """How many values there are."""
+        return self.high - self.low
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"low": int(self.low), "high": int(self.high)}
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.low, self.high - 1
+
+    @property
+    def latent_bounds(self) -> tuple[float, float]:
+        # Half a step further, so that every integer has the same share of the latent line.
+        return self.low - 0.5, self.high - 0.5
+
+    @property
+    def latent_mu_sigma(self) -> tuple[float, float]:
+        return 0.5 * (self.low + self.high - 1), float(self.n_values)
+
+    def sample(self, rng: Rng, size: Size = None) -> Any:
+        drawn = rng.integers(self.low, self.high, size)
+        return int(drawn) if size is None else drawn
+
+    def ppf(self, u: ArrayLike) -> Any:
+        # u = 1 must give the last integer, not the one after it.
+        below_n = np.nextafter(float(self.n_values), 0.0)
+        steps = np.floor(np.minimum(_as_floats(u) * self.n_values, below_n))
+        return self._as_values(np.asarray(steps.astype(np.int64) + self.low))
+
+    def cdf(self, x: ArrayLike) -> Any:
+        return _unwrapped(np.clip((np.floor(x) - self.low + 1) / self.n_values, 0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Categorical(Prior):
+    """The index i has probability p[i]: pchoice.
+
+    Args:
+        p: probabilities that add up to 1; they are normalised exactly.
+
+    Raises:
+        BadSearchSpace: they are negative, or add up to something else.
+    """
+
+    p: tuple[float, ...]
+
+    is_integer = True
+    kind = "categorical"
+
+    def __post_init__(self) -> None:
+        p = [_finite(f"probability {index}", value) for index, value in enumerate(self.p)]
+        if not p:
+            raise BadSearchSpace("there are no probabilities; give one for each option")
+        if min(p) < 0:
+            raise BadSearchSpace(f"the probability {min(p)!r} is negative")
+        if abs(sum(p) - 1) > SUM_TOLERANCE:
+            raise BadSearchSpace(
+                f"the probabilities {p} add up to {sum(p):.6g} instead of 1; divide them by "
+                "their sum"
+            )
+        object.__setattr__(self, "p", tuple(value / sum(p) for value in p))
+
+    @property
+    def n_values(self) -> int:
+        """How many values there are."""
+        return len(self.p)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {"p": list(self.p)}
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return 0, len(self.p) - 1
+
+    @property
+    def latent_bounds(self) -> tuple[float, float]:
+        return -0.5, len(self.p) - 0.5
+
+    @property
+    def latent_mu_sigma(self) -> tuple[float, float]:
+        return 0.5 * (len(self.p) - 1), float(len(self.p))
+
+    @cached_property
+    def _cumulative(self) -> Floats:
+        cumulative = np.cumsum(self.p)
+        # From the last possible index on it is 1, whatever rounding made of the sum.
+        cumulative[np.flatnonzero(self.p)[-1] :] = 1.0
+        return cumulative
+
+    def ppf(self, u: ArrayLike) -> Any:
+        # The largest float below 1 keeps u = 1 inside; u = 0 finds the first possible index.
+        inside = np.minimum(_as_floats(u), np.nextafter(1.0, 0.0))
+        indexes = np.searchsorted(self._cumulative, inside, side="right")
+        return self._as_values(np.asarray(indexes, dtype=np.int64))
+
+    def cdf(self, x: ArrayLike) -> Any:
+        index = np.clip(np.floor(x), -1, len(self.p) - 1).astype(np.int64)
+        return _unwrapped(np.concatenate([[0.0], self._cumulative])[index + 1])
+
+
+# --- by hyperopt's names ------------------------------------------------------------
+
+
+def _randint(low: int, high: int | None = None) -> Integers:
+    return Integers(0, low) if high is None else Integers(low, high)
+
+
+def _categorical(p: Any) -> Categorical:
+    row = np.asarray(p, dtype=object)
+    # hyperopt passes a single row of probabilities in a list, too.
+    return Categorical(tuple(row[0] if row.ndim == 2 and len(row) == 1 else row))
+
+
+KINDS: Mapping[str, Callable[..., Prior]] = {
+    "uniform": lambda low, high: Uniform(low, high),
+    "quniform": lambda low, high, q: Uniform(low, high, q=q),
+    "loguniform": lambda low, high: Uniform(low, high, is_log=True),
+    "qloguniform": lambda low, high, q: Uniform(low, high, q=q, is_log=True),
+    "normal": lambda mu, sigma: Normal(mu, sigma),
+    "qnormal": lambda mu, sigma, q: Normal(mu, sigma, q=q),
+    "lognormal": lambda mu, sigma: Normal(mu, sigma, is_log=True),
+    "qlognormal": lambda mu, sigma, q: Normal(mu, sigma, q=q, is_log=True),
+    "randint": _randint,
+    "categorical": _categorical,
+    "randint_via_categorical": _categorical,
+}
+
+
+def prior_of_kind(kind: str, arguments: Mapping[str, Any]) -> Prior:
+    """The prior for a distribution of hyperopt's.
+
+    Args:
+        kind: a key of `KINDS`.
+        arguments: by hyperopt's names: low and high, mu and sigma, q, p.
+
+    Raises:
+        BadSearchSpace: an argument makes no sense.
+    """
+    return KINDS[kind](**arguments)
+
+
+# --- numbers ------------------------------------------------------------------------
+
+
+def _as_floats(x: ArrayLike) -> Floats:
+    return np.asarray(x, dtype=np.float64)
+
+
+def _unwrapped(x: NDArray[Any]) -> Any:
+    array = np.asarray(x)
+    return array if array.ndim else array.item()
+
+
+def _is_finite_number(value: Any) -> bool:
+    return isinstance(value, (numbers.Real, np.bool_)) and math.isfinite(float(value))
+
+
+def _finite(name: str, value: Any) -> float:
+    """`value` as a float, or an error that names the argument."""
+    number = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
+    if not _is_finite_number(number):
+        raise BadSearchSpace(f"{name} is {value!r}, but it must be a finite number")
+    return float(number)
+
+
+def _whole(name: str, value: Any) -> int:
+    if _finite(name, value) % 1 != 0:
+        raise BadSearchSpace(f"{name} is {value!r}, but it must be a whole number")
+    return int(value)

@@ -1,0 +1,226 @@
+"""A search space: what can vary, how it is distributed, and when it is active.
+
+space = Space({"lr": hp.loguniform("lr", -9, 0), "depth": hp.randint("depth", 1, 9)})
+values = space.sample(rng)      # {"lr": 0.0031, "depth": 4}: what a trial stores
+space.evaluate(values)          # the configuration that the objective is called with
+space.params(values)            # by label, as people read it: options instead of numbers
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hpo.exceptions import BadSearchSpace, InvalidConfiguration, MissingValue, did_you_mean
+from hpo.pyll import Apply, Evaluation, GarbageCollected, as_apply
+from hpo.pyll.evaluate import as_branch
+from hpo.space.compile import compile_space
+from hpo.space.hyperparameter import Hyperparameter
+from hpo.space.options import OptionReader, harmless_nodes
+from hpo.space.priors import Rng
+from hpo.space.readable import expression_text
+from hpo.space.structure import Switch, active_labels
+
+__all__ = ["Space"]
+
+
+class Space:
+    """A compiled search space.
+
+    A configuration is given by values: {label: number} of its active
+    hyperparameters; a choice's number is that of its option.
+
+    Args:
+        expr: any nest of dictionaries, lists, tuples and constants around
+            hyperparameters (`hp.…`), expressions of them, and frozen scipy
+            distributions, which are labelled by their path.
+
+    Attributes:
+        expr: the expression graph; the one given, unless it had unlabelled distributions.
+        hyperparameters: {label: Hyperparameter}, parents before children.
+
+    Raises:
+        DuplicateLabel: two different hyperparameters carry one label.
+        BadSearchSpace: the space cannot mean anything.
+    """
+
+    def __init__(self, expr: Any) -> None:
+        compiled = compile_space(as_apply(expr))
+        self.expr = compiled.expr
+        self.hyperparameters = compiled.hyperparameters
+        self._regions = compiled.regions
+        self._no_values = {
+            parameter.node: GarbageCollected for parameter in self.hyperparameters.values()
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Space, (self.expr,)
+
+    def __len__(self) -> int:
+        return len(self.hyperparameters)
+
+    def __repr__(self) -> str:
+        return f"Space({', '.join(self.hyperparameters)})"
+
+    # --- values ---
+
+    def sample(self, rng: Rng) -> dict[str, Any]:
+        """Draw the values of one configuration from the priors.
+
+        Each label takes its random numbers whether it is active or not, so what
+        one label draws does not depend on the branch that another one takes.
+        """
+        values: dict[str, Any] = {}
+        own_rngs: dict[str, Rng] = {}
+        for label, parameter in self.hyperparameters.items():
+            if parameter.prior is not None:
+                values[label] = parameter.prior.sample(rng)
+            else:
+                own_rngs[label] = np.random.default_rng(rng.integers(2**63))
+        while lacking := [label for label in self._active(values) if label not in values]:
+            for label in lacking:
+                parameter = self.hyperparameters[label]
+                values[label] = parameter.draw(own_rngs[label], self._evaluation(values))
+        return {label: values[label] for label in self._active(values)}
+
+    def active_labels(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """The labels that are active, parents before children.
+
+        Args:
+            values: of the labels that decide it, at least; where one is missing,
+                none of the branches it chooses between is counted as active.
+
+        Raises:
+            InvalidConfiguration: a label is unknown, or a value is no branch's number.
+        """
+        return self._active(self._checked(values))
+
+    def evaluate(self, values: Mapping[str, Any]) -> Any:
+        """The configuration that the objective is called with.
+
+        Lists and tuples come out as tuples, dictionaries as new dictionaries.
+
+        Args:
+            values: of the active labels; those of inactive ones are not used.
+
+        Raises:
+            InvalidConfiguration: the value of an active label is missing, a label
+                is unknown, or a value is not a number.
+        """
+        try:
+            return self._evaluation(self._checked(values)).value(self.expr)
+        except MissingValue as missing:
+            given = ", ".join(map(repr, values)) or "nothing"
+            raise InvalidConfiguration(
+                f"the configuration lacks a value for {missing.label!r}, which is active in it; "
+                f"it has {given}"
+            ) from None
+
+    def params(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The active hyperparameters as people read them.
+
+        A choice shows its option itself, with the values inside it, if that is
+        plain data; functions, classes and objects appear as their names, what is
+        too large as "option 2".
+
+        Raises:
+            InvalidConfiguration: as for `evaluate`.
+        """
+        checked = self._checked(values)
+        reader = OptionReader(self._evaluation(checked), self._harmless)
+        params: dict[str, Any] = {}
+        for label in self._active(checked):
+            if label not in checked:
+                raise InvalidConfiguration(
+                    f"the configuration lacks a value for {label!r}, which is active in it"
+                )
+            options = self.hyperparameters[label].options
+            value = checked[label]
+            params[label] = value if options is None else reader.read(options, int(value))
+        return params
+
+    @cached_property
+    def _harmless(self) -> frozenset[Apply]:
+        return harmless_nodes(self.expr)
+
+    def _checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        checked: dict[str, Any] = {}
+        for label, value in values.items():
+            parameter = self.hyperparameters.get(label)
+            if parameter is None:
+                raise InvalidConfiguration(
+                    f"the space has no hyperparameter {label!r}"
+                    f"{did_you_mean(str(label), self.hyperparameters)}; "
+                    f"it has {', '.join(map(repr, self.hyperparameters))}"
+                )
+            checked[label] = parameter.as_value(value)
+        return checked
+
+    def _evaluation(self, checked: Mapping[str, Any]) -> Evaluation:
+        known = {self.hyperparameters[label].node: value for label, value in checked.items()}
+        return Evaluation({**self._no_values, **known})
+
+    def _active(self, checked: Mapping[str, Any]) -> tuple[str, ...]:
+        if len(self._regions) == 1:
+            return tuple(self.hyperparameters)
+        evaluation = self._evaluation(checked)
+        active = active_labels(
+            self._regions, self.expr, lambda switch: _branch(switch, checked, evaluation)
+        )
+        return tuple(label for label in self.hyperparameters if label in active)
+
+    # --- what is the same in every process ---
+
+    def describe(self) -> list[dict[str, Any]]:
+        """One row for each hyperparameter, sorted by label, made of plain data only.
+
+        Returns:
+            Dictionaries with label, kind, arguments ({name: number, list or text}),
+            integer (whether values are ints), options (of a choice, as text; else
+            None), and conditions: a list of alternatives {label: value}.
+        """
+        return [_row(parameter) for _, parameter in sorted(self.hyperparameters.items())]
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256, in hexadecimal, of `describe()`: equal for equal spaces, in every process."""
+        canonical = json.dumps(self.describe(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _branch(switch: Switch, checked: Mapping[str, Any], evaluation: Evaluation) -> int | None:
+    """The branch that a switch takes, or None if values that decide it are missing."""
+    try:
+        if switch.label is None:
+            return as_branch(evaluation.value(switch.selector), len(switch.branches))
+        if switch.label not in checked:
+            return None
+        return as_branch(checked[switch.label], len(switch.branches))
+    except MissingValue:
+        return None
+    except BadSearchSpace as error:
+        who = "a computed selector" if switch.label is None else repr(switch.label)
+        raise InvalidConfiguration(f"{who} selects no branch: {error}") from None
+
+
+def _row(parameter: Hyperparameter) -> dict[str, Any]:
+    options = parameter.options
+    return {
+        "label": parameter.label,
+        "kind": parameter.kind,
+        "arguments": _arguments(parameter),
+        "integer": parameter.is_integer,
+        "options": None if options is None else [expression_text(option) for option in options],
+        "conditions": [dict(sorted(alternative)) for alternative in parameter.conditions],
+    }
+
+
+def _arguments(parameter: Hyperparameter) -> dict[str, Any]:
+    if parameter.prior is not None:
+        return parameter.prior.arguments
+    return {"expression": expression_text(parameter.distribution)}
