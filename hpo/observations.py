@@ -1,0 +1,339 @@
+"""Observations: what an experiment has learnt so far, as columns.
+
+Algorithms read arrays, not documents. Each trial is one row, each hyperparameter
+one column, and a row is written again whenever its document changes, so that a
+suggestion never parses a document twice.
+
+    name            meaning                                            shape, type
+    tids            the trials' ids, in order of arrival               (n,) object
+    source_tids     misc.from_tid of an injected result, else the tid  (n,) object
+    states          JOB_STATE_*                                        (n,) int8
+    losses          the loss of an ok trial, else NaN                  (n,) float64
+    loss_variances  variance of that loss's measurement, else NaN      (n,) float64
+    is_ok           DONE with status ok and a loss                     (n,) bool
+    is_failed       ended without a loss, and would do so again        (n,) bool
+    is_pending      NEW or RUNNING: the loss is yet to come            (n,) bool
+    column(label)   the stored value, a choice by index; NaN inactive  (n,) float64
+    order           rows sorted by tid                                 (n,) int64
+    history         the ok, failed and pending rows, sorted by tid     (h,) int64
+
+A cancelled trial, and one that ended because its workers vanished, is neither
+ok, failed nor pending: it says nothing about its configuration.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpo.document import (
+    JOB_STATE_DONE,
+    JOB_STATE_ERROR,
+    JOB_STATE_NEW,
+    OPEN_STATES,
+    STATUS_OK,
+    Tid,
+)
+
+# Type name in the `error` of a trial whose workers vanished (document.expire).
+LOST_WORKER = "LostWorker"
+
+_COLUMN_TYPES: dict[str, npt.DTypeLike] = {
+    "tid": np.object_,
+    "source_tid": np.object_,
+    "state": np.int8,
+    "loss": np.float64,
+    "loss_variance": np.float64,
+    "is_ok": np.bool_,
+    "is_failed": np.bool_,
+    "is_pending": np.bool_,
+}
+_FIRST_CAPACITY = 64
+
+
+class Observations:
+    """Growing columns over the trials of one experiment.
+
+    Reading is free: every array is a read-only view of the first `len(self)`
+    rows. A view shows rows that are overwritten later but not rows that are
+    added, so take it again after an `update`.
+    """
+
+    def __init__(self) -> None:
+        self._n_rows = 0
+        self._row_of_tid: dict[Tid, int] = {}
+        self._is_sorted = True
+        self._order: npt.NDArray[np.int64] | None = None
+        self._has_sources = False
+        self._columns: dict[str, npt.NDArray[Any]] = {
+            name: np.empty(_FIRST_CAPACITY, dtype) for name, dtype in _COLUMN_TYPES.items()
+        }
+        self._values: dict[str, npt.NDArray[np.float64]] = {}
+
+    # --- writing ---
+
+    def update(self, trial: Mapping[str, Any]) -> None:
+        """Insert a trial document's row, or overwrite the row of its tid.
+
+        Costs O(labels), whatever the number of trials. A hyperparameter whose
+        stored value is no number (a document written by hand) counts as
+        inactive, because no model could use it.
+        """
+        # Everything is read before anything is written: a malformed document
+        # raises and leaves no half-filled row.
+        tid, state = trial["tid"], int(trial["state"])
+        source_tid = trial["misc"].get("from_tid")
+        values = {
+            label: _as_number(vals[0])
+            for label, vals in trial["misc"]["vals"].items()
+            if len(vals)
+        }
+        loss = _usable_loss(state, trial)
+        is_ok = not math.isnan(loss)
+        is_failed = not is_ok and _ended_by_itself(state, trial)
+        loss_variance = _as_number(trial["result"].get("loss_variance")) if is_ok else math.nan
+
+        row = self._row_for(tid)
+        columns = self._columns
+        columns["state"][row] = state
+        columns["loss"][row] = loss
+        columns["loss_variance"][row] = loss_variance
+        columns["is_ok"][row] = is_ok
+        columns["is_failed"][row] = is_failed
+        columns["is_pending"][row] = state in OPEN_STATES
+        if source_tid is not None:
+            self._has_sources = True
+            columns["source_tid"][row] = source_tid
+        self._put_values(row, values)
+
+    def add_pending(self, tid: Tid, values: Mapping[str, Any]) -> None:
+        """Insert the row of a trial that has been chosen but has no document yet.
+
+        Args:
+            values: {label: value} of its active hyperparameters; a choice by index.
+        """
+        self.update(
+            {
+                "tid": tid,
+                "state": JOB_STATE_NEW,
+                "misc": {"vals": {label: [value] for label, value in values.items()}},
+            }
+        )
+
+    def copy(self) -> Observations:
+        """An independent copy; what is added to it stays out of the original."""
+        twin = Observations()
+        twin.__setstate__(self.__getstate__())
+        return twin
+
+    # --- reading ---
+
+    def __len__(self) -> int:
+        return self._n_rows
+
+    def __contains__(self, tid: Tid) -> bool:
+        return tid in self._row_of_tid
+
+    def __repr__(self) -> str:
+        return (
+            f"Observations({self._n_rows} trials: {int(self.is_ok.sum())} ok, "
+            f"{int(self.is_failed.sum())} failed, {int(self.is_pending.sum())} pending; "
+            f"{len(self._values)} labels)"
+        )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every label that has been seen, in order of appearance."""
+        return tuple(self._values)
+
+    @property
+    def tids(self) -> npt.NDArray[np.object_]:
+        """Ids in order of arrival, as the documents hold them; shape (n,)."""
+        return self._view("tid")
+
+    @property
+    def source_tids(self) -> npt.NDArray[np.object_]:
+        """The trial each result came from (misc.from_tid), else its own tid; shape (n,)."""
+        return self._view("source_tid")
+
+    @property
+    def has_sources(self) -> bool:
+        """Whether any trial carries misc.from_tid."""
+        return self._has_sources
+
+    @property
+    def states(self) -> npt.NDArray[np.int8]:
+        """JOB_STATE_* of each trial, shape (n,)."""
+        return self._view("state")
+
+    @property
+    def losses(self) -> npt.NDArray[np.float64]:
+        """Loss of each ok trial, NaN for every other one; may be infinite. Shape (n,)."""
+        return self._view("loss")
+
+    @property
+    def loss_variances(self) -> npt.NDArray[np.float64]:
+        """Variance of each loss's measurement; NaN where unknown. Shape (n,)."""
+        return self._view("loss_variance")
+
+    @property
+    def is_ok(self) -> npt.NDArray[np.bool_]:
+        """Which trials are DONE with status ok and a loss, shape (n,)."""
+        return self._view("is_ok")
+
+    @property
+    def is_failed(self) -> npt.NDArray[np.bool_]:
+        """Which trials ended without a loss through their own doing, shape (n,).
+
+        They are DONE without a usable loss, or ERROR for any reason but lost workers.
+        """
+        return self._view("is_failed")
+
+    @property
+    def is_pending(self) -> npt.NDArray[np.bool_]:
+        """Which trials are NEW or RUNNING, shape (n,)."""
+        return self._view("is_pending")
+
+    @property
+    def order(self) -> npt.NDArray[np.int64]:
+        """Rows sorted by tid, shape (n,): the order in which trials were suggested."""
+        if self._is_sorted:
+            return np.arange(self._n_rows)
+        if self._order is None:
+            self._order = _argsort_tids(self.tids)
+        return self._order
+
+    @property
+    def history(self) -> npt.NDArray[np.int64]:
+        """Rows that say something of their configuration, sorted by tid; shape (h,).
+
+        The ok, the failed and the pending trials, but none that was cancelled or lost.
+        """
+        order = self.order
+        return order[(self.is_ok | self.is_failed | self.is_pending)[order]]
+
+    def column(self, label: str) -> npt.NDArray[np.float64]:
+        """Stored value of a hyperparameter in each trial, shape (n,).
+
+        NaN where it is inactive; all NaN for a label that no trial has.
+        """
+        values = self._values.get(label)
+        if values is None:
+            return _read_only(np.full(self._n_rows, np.nan))
+        return _read_only(values[: self._n_rows])
+
+    def active(self, label: str) -> npt.NDArray[np.bool_]:
+        """In which trials a hyperparameter has a value, shape (n,)."""
+        return ~np.isnan(self.column(label))
+
+    # --- pickling: only the rows in use ---
+
+    def __getstate__(self) -> dict[str, Any]:
+        n_rows = self._n_rows
+        return {
+            **self.__dict__,
+            "_row_of_tid": dict(self._row_of_tid),
+            "_columns": {name: array[:n_rows].copy() for name, array in self._columns.items()},
+            "_values": {label: array[:n_rows].copy() for label, array in self._values.items()},
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    # --- rows and columns ---
+
+    def _view(self, name: str) -> npt.NDArray[Any]:
+        return _read_only(self._columns[name][: self._n_rows])
+
+    def _row_for(self, tid: Tid) -> int:
+        row = self._row_of_tid.get(tid)
+        return self._append_row(tid) if row is None else row
+
+    def _append_row(self, tid: Tid) -> int:
+        row = self._n_rows
+        if row == len(self._columns["tid"]):
+            # A quarter at a time keeps appending O(1) on average and little memory idle.
+            self._reserve_rows(max(_FIRST_CAPACITY, row + row // 4))
+        self._row_of_tid[tid] = row
+        self._n_rows += 1
+        self._columns["tid"][row] = self._columns["source_tid"][row] = tid
+        self._order = None
+        self._is_sorted = self._is_sorted and (row == 0 or _follows(self._columns["tid"], row))
+        return row
+
+    def _reserve_rows(self, capacity: int) -> None:
+        for name, column in self._columns.items():
+            self._columns[name] = _resized(column, capacity)
+        for label, column in self._values.items():
+            self._values[label] = _resized(column, capacity)
+
+    def _put_values(self, row: int, values: Mapping[str, float]) -> None:
+        for label in values:
+            if label not in self._values:
+                column = self._values[label] = np.empty(len(self._columns["tid"]))
+                column[: self._n_rows] = np.nan
+        for label, column in self._values.items():
+            column[row] = values.get(label, math.nan)
+
+
+def _usable_loss(state: int, trial: Mapping[str, Any]) -> float:
+    if state != JOB_STATE_DONE or trial["result"].get("status") != STATUS_OK:
+        return math.nan
+    return _as_number(trial["result"].get("loss"))
+
+
+def _ended_by_itself(state: int, trial: Mapping[str, Any]) -> bool:
+    if state == JOB_STATE_DONE:
+        return True
+    if state != JOB_STATE_ERROR:
+        return False
+    # A driver that evaluates trials itself leaves the error in misc, as hyperopt does.
+    error = trial.get("error") or trial["misc"].get("error") or (None,)
+    return bool(error[0] != LOST_WORKER)
+
+
+def _as_number(value: Any) -> float:
+    if type(value) is float:
+        return value
+    if isinstance(value, (numbers.Real, np.bool_)):
+        return float(value)
+    if isinstance(value, np.ndarray) and value.size == 1 and value.dtype.kind in "biuf":
+        return float(value.reshape(())[()])
+    return math.nan
+
+
+def _follows(tids: npt.NDArray[Any], row: int) -> bool:
+    try:
+        return bool(tids[row - 1] < tids[row])
+    except TypeError:
+        return False
+
+
+def _argsort_tids(tids: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
+    if all(isinstance(tid, int) for tid in tids):
+        return np.argsort(tids.astype(np.int64), kind="stable")
+    try:
+        return np.argsort(tids, kind="stable")
+    except TypeError:
+        # Ids of several types cannot be compared; any order will do that does
+        # not depend on the order of arrival.
+        keys = [f"{type(tid).__name__} {tid!r}" for tid in tids]
+        return np.argsort(np.array(keys), kind="stable")
+
+
+def _resized(array: npt.NDArray[Any], capacity: int) -> npt.NDArray[Any]:
+    # What lies beyond the old rows stays untouched, so the system lends no
+    # memory for it before it is used.
+    larger = np.empty(capacity, array.dtype)
+    larger[: len(array)] = array
+    return larger
+
+
+def _read_only(view: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    view.flags.writeable = False
+    return view
