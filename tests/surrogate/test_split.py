@@ -1,0 +1,34 @@
+"""The good trials are few, have a loss, and have the least."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hpo.surrogate.split import count_below, split_by_loss
+
+
+@pytest.mark.parametrize(
+    ("n_trials", "n_good"), [(0, 0), (1, 1), (20, 2), (100, 3), (400, 5), (10**6, 25)]
+)
+def test_the_number_of_good_trials_grows_with_the_root_up_to_25(n_trials, n_good):
+    assert count_below(n_trials, gamma=0.25) == n_good
+
+
+def test_the_least_losses_are_good():
+    is_below = split_by_loss([3.0, 1.0, 2.0, -np.inf, np.inf], 2)
+
+    assert is_below.tolist() == [False, True, False, True, False]
+
+
+def test_of_equal_losses_the_earlier_is_better():
+    assert split_by_loss([1.0] * 100, 3).nonzero()[0].tolist() == [0, 1, 2]
+
+
+def test_a_trial_without_a_loss_is_never_good():
+    assert split_by_loss([np.nan, np.inf, np.nan], 3).tolist() == [False, True, False]
+    assert not split_by_loss([np.nan] * 5, 3).any()
+
+
+def test_no_trials_can_be_split():
+    assert split_by_loss([], 3).tolist() == []
