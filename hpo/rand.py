@@ -1,0 +1,44 @@
+"""Random search: every configuration is an independent draw from the space's priors.
+
+It needs no results, so any number of trials can run at once, and it is what
+every other algorithm is measured against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hpo.algobase import reject_unknown_options, suggestion_rng
+from hpo.document import Document, Tid
+from hpo.space import Space
+
+__all__ = ["suggest", "suggest_values"]
+
+
+def suggest(
+    new_ids: Sequence[Tid], domain: Any, trials: Any, seed: int | None, **unknown: Any
+) -> list[Document]:
+    """Propose one random configuration for each id.
+
+    Args:
+        new_ids: the tids of the trials to propose.
+        domain: the `Domain` that is searched.
+        trials: the `Trials` that the documents are meant for; their results are not read.
+        seed: with a tid it determines the tid's configuration.
+
+    Returns:
+        NEW documents, one for each id, not yet inserted.
+
+    Raises:
+        InvalidOption: an option was given; random search has none.
+    """
+    reject_unknown_options("rand.suggest", unknown, known=())
+    values = [suggest_values(domain.space, tid, seed) for tid in new_ids]
+    documents: list[Document] = domain.new_trials(trials, new_ids, values)
+    return documents
+
+
+def suggest_values(space: Space, tid: Tid, seed: int | None) -> dict[str, Any]:
+    """Draw one configuration: {label: value} of the active hyperparameters."""
+    return space.sample(suggestion_rng(seed, tid))
