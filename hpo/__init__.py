@@ -1,0 +1,80 @@
+"""Hyper-parameter optimisation on MongoDB.
+
+    from hpo import fmin, hp
+
+    best = fmin(objective, {"x": hp.uniform("x", -5, 5)}, max_evals=100)
+
+`fmin` minimises a function over a search space, in this process, on a few
+local workers (`workers=4`), or on `hpo-worker` processes anywhere that share a
+MongoDB database (`trials="mongodb://…"`). The names are those of hyperopt.
+"""
+
+from hpo import anneal, early_stop, exceptions, hp, mix, pyll, rand, tpe
+from hpo.ctrl import Ctrl
+from hpo.document import (
+    JOB_STATE_CANCEL,
+    JOB_STATE_DONE,
+    JOB_STATE_ERROR,
+    JOB_STATE_NEW,
+    JOB_STATE_RUNNING,
+    JOB_STATES,
+    STATUS_FAIL,
+    STATUS_NEW,
+    STATUS_OK,
+    STATUS_RUNNING,
+    STATUS_STRINGS,
+    STATUS_SUSPENDED,
+)
+from hpo.domain import Domain
+from hpo.fmin import (
+    FMinIter,
+    fmin,
+    fmin_pass_expr_memo_ctrl,
+    generate_trials_to_calculate,
+    partial,
+    space_eval,
+)
+from hpo.trials import MongoTrials, Trials, trials_from_docs
+
+__version__ = "0.1.0"
+
+__all__ = [  # noqa: RUF022  (grouped by theme)
+    # searching
+    "fmin",
+    "space_eval",
+    "FMinIter",
+    "partial",
+    "fmin_pass_expr_memo_ctrl",
+    "generate_trials_to_calculate",
+    "early_stop",
+    # spaces
+    "hp",
+    "pyll",
+    # algorithms
+    "rand",
+    "tpe",
+    "anneal",
+    "mix",
+    # trials
+    "Trials",
+    "MongoTrials",
+    "trials_from_docs",
+    "Domain",
+    "Ctrl",
+    # what a trial says of itself
+    "STATUS_NEW",
+    "STATUS_RUNNING",
+    "STATUS_SUSPENDED",
+    "STATUS_OK",
+    "STATUS_FAIL",
+    "STATUS_STRINGS",
+    "JOB_STATE_NEW",
+    "JOB_STATE_RUNNING",
+    "JOB_STATE_DONE",
+    "JOB_STATE_ERROR",
+    "JOB_STATE_CANCEL",
+    "JOB_STATES",
+    # errors
+    "exceptions",
+    "__version__",
+]

@@ -1,0 +1,443 @@
+"""fmin: minimise a function over a search space.
+
+    best = fmin(objective, {"lr": hp.loguniform("lr", -9, 0)}, max_evals=100)
+
+runs in this process. With `trials="mongodb://…"` every trial is a document in
+MongoDB and `hpo-worker` processes anywhere evaluate it; with `workers=4` four
+of them are started here for the length of the call.
+
+The arguments are hyperopt's, with their meanings; `exp_key` and `workers` are
+new.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import numbers
+import os
+import pickle
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hpo.document import Document, active_values
+from hpo.domain import Domain
+from hpo.driver import FMinIter
+from hpo.exceptions import (
+    AllTrialsFailed,
+    EmptySpace,
+    InvalidAnnotatedParameter,
+    InvalidOption,
+    InvalidTrial,
+    did_you_mean,
+)
+from hpo.pool import LocalWorkers
+from hpo.pyll import Apply, as_apply
+from hpo.space import Space
+from hpo.trials import MongoTrials, Trials, trials_from_docs
+
+__all__ = [
+    "FMinIter",
+    "fmin",
+    "fmin_pass_expr_memo_ctrl",
+    "generate_trials_to_calculate",
+    "partial",
+    "space_eval",
+]
+
+
+def fmin(
+    fn: Callable[..., Any],
+    space: Any,
+    algo: Callable[..., Sequence[Document]] | None = None,
+    max_evals: int | None = None,
+    timeout: float | None = None,
+    loss_threshold: float | None = None,
+    trials: Trials | str | None = None,
+    rstate: np.random.Generator | np.random.RandomState | int | None = None,
+    allow_trials_fmin: bool = True,
+    pass_expr_memo_ctrl: bool | None = None,
+    catch_eval_exceptions: bool = False,
+    verbose: bool = True,
+    return_argmin: bool = True,
+    points_to_evaluate: Sequence[Mapping[str, Any]] | None = None,
+    max_queue_len: int | None = None,
+    show_progressbar: Any = True,
+    early_stop_fn: Callable[..., tuple[bool, Sequence[Any]]] | None = None,
+    trials_save_file: str | os.PathLike[str] = "",
+    *,
+    exp_key: str | None = None,
+    workers: int | None = None,
+) -> Any:
+    """Minimise `fn` over `space`; return the best configuration found.
+
+    Args:
+        fn: called with one configuration; returns its loss, or a dictionary with
+            "status" and, if that is ok, "loss"; other keys are stored with the trial.
+        space: any nest of dicts, lists, tuples and constants around `hp.…`
+            hyperparameters; or "annotated": taken from the annotations of fn's parameters.
+        algo: suggest(new_ids, domain, trials, seed) -> trial documents; default `tpe.suggest`.
+        max_evals: how many trials there shall be in `trials` in all, those of earlier
+            calls included, points_to_evaluate on top; None: no limit.
+        timeout: stop after so many seconds; finished trials are kept.
+        loss_threshold: stop once a loss is this small.
+        trials: where trials are kept: None (this process), a Trials, a MongoTrials, or a
+            URL: "mongodb://…", "embedded:DIRECTORY". An experiment that exists is continued.
+        rstate: a Generator, RandomState or seed; None: the environment variable
+            HYPEROPT_FMIN_SEED, or fresh entropy.
+        allow_trials_fmin: call `trials.fmin` if a subclass of Trials has its own.
+        pass_expr_memo_ctrl: call fn(expr=…, memo=…, ctrl=…) and let it evaluate the space.
+        catch_eval_exceptions: record an exception of fn with its trial and go on, instead of
+            raising it. Workers always go on.
+        verbose: show progress.
+        return_argmin: True: return {label: value} of the best trial, a choice by its index,
+            inactive labels absent; False: the best configuration itself, or None.
+        points_to_evaluate: [{label: value}] to evaluate first, a choice by its index.
+        max_queue_len: keep so many suggestions queued; None: one in this process, and as
+            many as the live workers can take otherwise.
+        show_progressbar: False, or a display of hyperopt's form (see `hpo.progress`).
+        early_stop_fn: (trials, *state) -> (stop, state); see `hpo.early_stop`.
+        trials_save_file: pickle the trials there after each one; continue from it if it exists.
+        exp_key: name of the experiment in the database; default the name of `fn`.
+        workers: start so many `hpo-worker` processes here, on the given URL or, without
+            `trials`, on the embedded MongoDB, and stop them at the end.
+
+    Returns:
+        See `return_argmin`. `trials.best_trial["params"]` and `space_eval(space, best)`
+        give values instead of indexes. Ctrl-C returns the best so far.
+
+    Raises:
+        AllTrialsFailed: no trial ended with status ok.
+        BadSearchSpace, InvalidOption, InvalidUrl, UnpicklableObjective, SpaceChanged:
+            before any trial is written.
+        Whatever fn raises, when it runs in this process and `catch_eval_exceptions` is False.
+
+    Source: hyperopt.fmin.fmin.
+    """
+    _check_limits(max_evals, timeout, loss_threshold, max_queue_len, workers)
+    if isinstance(space, str):
+        fn, space = _annotated(fn, space)
+    domain = Domain(fn, space, pass_expr_memo_ctrl=pass_expr_memo_ctrl)
+    if not len(domain.space):
+        raise EmptySpace(
+            "the search space holds no hyperparameter; put at least one hp.… into it, "
+            'for example {"x": hp.uniform("x", 0, 1)}'
+        )
+    if allow_trials_fmin and _has_own_fmin(trials):
+        return trials.fmin(  # type: ignore[union-attr]
+            fn,
+            space,
+            algo=algo,
+            max_evals=max_evals,
+            timeout=timeout,
+            loss_threshold=loss_threshold,
+            max_queue_len=max_queue_len,
+            rstate=rstate,
+            pass_expr_memo_ctrl=pass_expr_memo_ctrl,
+            verbose=verbose,
+            catch_eval_exceptions=catch_eval_exceptions,
+            return_argmin=return_argmin,
+            show_progressbar=show_progressbar,
+            early_stop_fn=early_stop_fn,
+            trials_save_file=trials_save_file,
+        )
+    opened = _open_trials(trials, trials_save_file, exp_key, workers, domain)
+    try:
+        n_points = _insert_points(opened, domain, points_to_evaluate)
+        search = FMinIter(
+            _default_algorithm() if algo is None else algo,
+            domain,
+            opened,
+            _as_generator(rstate),
+            max_queue_len=max_queue_len,
+            max_evals=None if max_evals is None else max_evals + n_points,
+            timeout=timeout,
+            loss_threshold=loss_threshold,
+            verbose=verbose,
+            show_progressbar=show_progressbar,
+            early_stop_fn=early_stop_fn,
+            trials_save_file=trials_save_file,
+            catch_eval_exceptions=catch_eval_exceptions,
+            start_workers=_pool_starter(opened, workers),
+        )
+        _run(search, verbose)
+        return _answer(opened, domain, return_argmin)
+    finally:
+        if opened is not trials:
+            opened.close()
+
+
+def space_eval(space: Any, hp_assignment: Mapping[str, Any]) -> Any:
+    """The configuration that an assignment stands for.
+
+    Args:
+        space: a search space, as for `fmin`.
+        hp_assignment: {label: value}, a choice by its index; as `fmin` returns it.
+
+    Source: hyperopt.fmin.space_eval.
+    """
+    return Space(as_apply(space)).evaluate(hp_assignment)
+
+
+def generate_trials_to_calculate(points: Sequence[Mapping[str, Any]]) -> Trials:
+    """A Trials that holds `points` ({label: value}) as trials still to be evaluated.
+
+    Source: hyperopt.fmin.generate_trials_to_calculate.
+    """
+    trials = Trials()
+    tids = trials.new_trial_ids(len(points))
+    miscs = [
+        {
+            "tid": tid,
+            "cmd": None,
+            "idxs": {label: [tid] for label in point},
+            "vals": {label: [value] for label, value in point.items()},
+        }
+        for tid, point in zip(tids, points, strict=True)
+    ]
+    results = [{"status": "new"} for _ in points]
+    documents = trials.new_trial_docs(tids, [None] * len(tids), results, miscs)
+    return trials_from_docs(documents)
+
+
+def fmin_pass_expr_memo_ctrl(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark an objective as one that evaluates the space itself.
+
+    It is called as fn(expr=…, memo=…, ctrl=…).
+
+    Source: hyperopt.fmin.fmin_pass_expr_memo_ctrl.
+    """
+    fn.fmin_pass_expr_memo_ctrl = True  # type: ignore[attr-defined]
+    return fn
+
+
+def partial(fn: Callable[..., Any], **kwargs: Any) -> Callable[..., Any]:
+    """functools.partial that keeps the mark of `fmin_pass_expr_memo_ctrl`.
+
+    Source: hyperopt.fmin.partial.
+    """
+    bound = functools.partial(fn, **kwargs)
+    if hasattr(fn, "fmin_pass_expr_memo_ctrl"):
+        bound.fmin_pass_expr_memo_ctrl = fn.fmin_pass_expr_memo_ctrl  # type: ignore[attr-defined]
+    return bound
+
+
+# --- what fmin checks --------------------------------------------------------------
+
+
+def _check_limits(
+    max_evals: Any, timeout: Any, loss_threshold: Any, max_queue_len: Any, workers: Any
+) -> None:
+    for name, value, least in (
+        ("max_evals", max_evals, 0),
+        ("max_queue_len", max_queue_len, 1),
+        ("workers", workers, 1),
+    ):
+        if value is None:
+            continue
+        if isinstance(value, float) and value.is_integer():
+            continue
+        if value == float("inf") and name == "max_evals":
+            continue
+        if not _is_number(value, numbers.Integral) or value < least:
+            raise InvalidOption(
+                f"{name} must be None or a whole number of at least {least}, not {value!r}"
+            )
+    if timeout is not None and (not _is_number(timeout, numbers.Real) or timeout <= 0):
+        raise InvalidOption(
+            f"The timeout argument should be None or a positive value. Given value: {timeout}"
+        )
+    if loss_threshold is not None and not _is_number(loss_threshold, numbers.Real):
+        raise InvalidOption(
+            "The loss_threshold argument should be None or a numeric value. "
+            f"Given value: {loss_threshold}"
+        )
+
+
+def _is_number(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, (bool, np.bool_))
+
+
+def _annotated(fn: Callable[..., Any], space: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Take the space from fn's annotations, and call fn by keyword."""
+    if space != "annotated":
+        raise InvalidOption(f"space must be a search space or 'annotated', not {space!r}")
+    annotations = inspect.get_annotations(fn, eval_str=True)
+    parameters = inspect.signature(fn).parameters
+    for name in parameters:
+        if not isinstance(annotations.get(name), Apply):
+            raise InvalidAnnotatedParameter(
+                f"parameter {name!r} of {fn.__name__} must be annotated with a hyperparameter, "
+                f"for example {name}: hp.uniform({name!r}, 0, 1)"
+            )
+
+    @functools.wraps(fn)
+    def by_keyword(configuration: Mapping[str, Any]) -> Any:
+        return fn(**configuration)
+
+    return by_keyword, {name: annotations[name] for name in parameters}
+
+
+def _as_generator(rstate: Any) -> np.random.Generator:
+    if rstate is None:
+        seed = os.environ.get("HYPEROPT_FMIN_SEED", "")
+        if seed and not seed.isdigit():
+            raise InvalidOption(f"HYPEROPT_FMIN_SEED must be a whole number, not {seed!r}")
+        return np.random.default_rng(int(seed) if seed else None)
+    if isinstance(rstate, np.random.Generator):
+        return rstate
+    if isinstance(rstate, np.random.RandomState):
+        return np.random.default_rng(rstate.randint(2**31 - 1))
+    if _is_number(rstate, numbers.Integral) and rstate >= 0:
+        return np.random.default_rng(int(rstate))
+    raise InvalidOption(
+        "rstate must be None, a seed of at least 0, a numpy Generator or a RandomState, "
+        f"not {rstate!r}"
+    )
+
+
+# --- the steps of fmin ----------------------------------------------------------------
+
+
+def _default_algorithm() -> Callable[..., Sequence[Document]]:
+    from hpo import tpe
+
+    return tpe.suggest
+
+
+def _has_own_fmin(trials: Any) -> bool:
+    """Whether trials is of a class that brings its own way to run a search."""
+    own = getattr(type(trials), "fmin", None)
+    return own is not None and own is not Trials.fmin
+
+
+def _open_trials(
+    trials: Trials | str | None,
+    save_file: str | os.PathLike[str],
+    exp_key: str | None,
+    workers: int | None,
+    domain: Domain,
+) -> Trials:
+    """The Trials that the arguments mean."""
+    if isinstance(trials, str) or (trials is None and workers is not None):
+        if os.fspath(save_file):
+            raise InvalidOption("trials_save_file is not needed: the trials are in the database")
+        url = "embedded:" if trials is None else trials
+        return MongoTrials(url, exp_key=exp_key or _default_exp_key(domain))
+    if exp_key is not None and getattr(trials, "exp_key", None) != exp_key:
+        raise InvalidOption(
+            f"exp_key={exp_key!r} names an experiment in a database; give trials=URL with it, "
+            "or make the Trials with that exp_key"
+        )
+    if trials is None:
+        return _load_or_new(os.fspath(save_file))
+    if workers is not None and not trials.asynchronous:
+        raise InvalidOption(
+            "workers= needs trials that other processes can reach: give a MongoDB URL or "
+            "a MongoTrials, or leave trials out for the embedded MongoDB"
+        )
+    return trials
+
+
+def _default_exp_key(domain: Domain) -> str:
+    """Name an experiment after its objective: "train.objective" for train.py."""
+    inner = getattr(domain.fn, "func", domain.fn)
+    module = str(getattr(inner, "__module__", None) or "")
+    if module == "__main__":
+        script = getattr(sys.modules["__main__"], "__file__", None) or "interactive"
+        module = os.path.splitext(os.path.basename(script))[0]
+    return f"{module}.{domain.name}".lstrip(".")
+
+
+def _load_or_new(save_file: str) -> Trials:
+    if not save_file or not os.path.exists(save_file):
+        return Trials()
+    try:
+        with open(save_file, "rb") as file:
+            loaded = pickle.load(file)
+    except Exception as error:  # a damaged pickle can raise anything
+        raise InvalidOption(
+            f"trials_save_file {save_file!r} cannot be read ({type(error).__name__}: {error}); "
+            "move it away to start anew"
+        ) from error
+    if not isinstance(loaded, Trials):
+        raise InvalidOption(
+            f"trials_save_file {save_file!r} holds a {type(loaded).__name__}, not Trials; "
+            "choose another name"
+        )
+    return loaded
+
+
+def _insert_points(
+    trials: Trials, domain: Domain, points: Sequence[Mapping[str, Any]] | None
+) -> int:
+    """Queue the points that are not among the trials yet. Returns how many there are in all."""
+    if not points:
+        return 0
+    complete = [_completed(domain, point) for point in points]
+    trials.refresh()
+    known = [active_values(trial) for trial in trials.trials]
+    fresh = [point for point in complete if point not in known]
+    tids = trials.new_trial_ids(len(fresh))
+    trials.insert_trial_docs(domain.new_trials(trials, tids, fresh))
+    trials.refresh()
+    return len(points)
+
+
+def _completed(domain: Domain, point: Mapping[str, Any]) -> dict[str, Any]:
+    """The active part of a point, checked."""
+    labels = domain.space.hyperparameters
+    for label, value in point.items():
+        if label not in labels:
+            raise InvalidTrial(
+                f"points_to_evaluate has the unknown label {label!r}"
+                f"{did_you_mean(label, labels)}; the space has {sorted(labels)}",
+                point,
+            )
+        prior = labels[label].prior
+        if prior is not None and not prior.contains(value):
+            raise InvalidTrial(
+                f"points_to_evaluate has {label!r} = {value!r}, which lies outside of {prior}",
+                point,
+            )
+    active = domain.space.active_labels(point)
+    missing = [label for label in active if label not in point]
+    if missing:
+        raise InvalidTrial(f"points_to_evaluate lacks a value for {missing} in {point!r}", point)
+    return {label: point[label] for label in active}
+
+
+def _pool_starter(
+    trials: Trials, workers: int | None
+) -> Callable[[Callable[[str], None]], LocalWorkers] | None:
+    if workers is None or not isinstance(trials, MongoTrials):
+        return None
+    return lambda say: LocalWorkers(workers, trials.handle.url, trials.exp_key, say=say)
+
+
+def _run(search: FMinIter, verbose: bool) -> None:
+    """Run to the end; Ctrl-C ends early as long as there is something to return."""
+    try:
+        search.exhaust()
+    except KeyboardInterrupt:
+        search.trials.refresh()
+        if search.trials.best_loss is None:
+            raise
+        if verbose:
+            print("interrupted: returning the best so far; run again to go on", file=sys.stderr)
+
+
+def _answer(trials: Trials, domain: Domain, return_argmin: bool) -> Any:
+    if return_argmin:
+        if not len(trials.observations()):
+            raise AllTrialsFailed(
+                "there are no evaluation tasks, cannot return argmin of task losses; "
+                "raise max_evals or timeout, or use return_argmin=False"
+            )
+        return trials.argmin
+    if trials.best_loss is None:
+        return None
+    return domain.space.evaluate(trials.argmin)

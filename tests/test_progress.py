@@ -1,0 +1,113 @@
+"""What a person sees while a search runs."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+
+from hpo.progress import PlainLines, Silent, Snapshot, TerminalBar, duration, reporting
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def test_plain_lines_come_now_and_then_and_say_how_things_stand(clock):
+    out = io.StringIO()
+    lines = PlainLines("digits", out, interval_secs=10, clock=clock)
+
+    lines.show(Snapshot(done=0, total=60, running=4, workers=4))
+    clock.now = 5.0
+    lines.show(Snapshot(done=3, total=60, running=4, workers=4, best_loss=0.25))
+    clock.now = 10.0
+    lines.show(Snapshot(done=6, total=60, running=4, workers=4, failed=1, best_loss=0.125))
+
+    assert out.getvalue() == (
+        "digits: 6/60 done, 4 running on 4 workers, 1 failed, best loss: 0.125, "
+        "about 1 min 30 s left\n"
+    )
+
+
+def test_the_last_line_comes_at_once(clock):
+    out = io.StringIO()
+    lines = PlainLines("digits", out, clock=clock)
+
+    lines.show(Snapshot(done=59, total=60))
+    lines.show(Snapshot(done=60, total=60, best_loss=0.5))
+    lines.show(Snapshot(done=60, total=60, best_loss=0.5))
+
+    assert out.getvalue() == "digits: 60/60 done, best loss: 0.5\n"
+
+
+def test_a_notice_is_printed_once_until_it_changes(clock):
+    out = io.StringIO()
+    lines = PlainLines("digits", out, clock=clock)
+
+    for notice in ["no worker", "no worker", "", "no worker"]:
+        lines.show(Snapshot(done=0, total=60, notice=notice))
+
+    assert out.getvalue() == "no worker\nno worker\n"
+
+
+def test_a_terminal_gets_a_bar():
+    out = Terminal()
+    with reporting(True, name="digits", initial=10, total=60, stream=out) as reporter:
+        assert isinstance(reporter, TerminalBar)
+        reporter.show(Snapshot(done=30, total=60, running=2, workers=2, best_loss=0.5))
+
+    shown = out.getvalue().split("\r")[-1]
+    assert "30/60" in shown
+    assert "50%" in shown
+    assert "2 running on 2 workers, best loss: 0.5" in shown
+
+
+def test_a_custom_display_of_hyperopts_form_is_driven():
+    seen = []
+
+    class Display:
+        postfix = None
+
+        def __init__(self, initial, total):
+            seen.append((initial, total))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            seen.append("closed")
+
+        def update(self, n):
+            seen.append((n, self.postfix))
+
+    with reporting(Display, name="digits", initial=2, total=5) as reporter:
+        reporter.show(Snapshot(done=2, total=5))
+        reporter.show(Snapshot(done=4, total=5, best_loss=0.5))
+
+    assert seen == [(2, 5), (2, "best loss: 0.5"), "closed"]
+
+
+def test_no_display_is_silent():
+    with reporting(False, name="digits", initial=0, total=1) as reporter:
+        assert isinstance(reporter, Silent)
+
+
+@pytest.mark.parametrize(
+    ("secs", "text"),
+    [(0, "0 s"), (59.6, "1 min"), (125, "2 min 5 s"), (3600, "1 h"), (12000, "3 h 20 min")],
+)
+def test_durations_read_in_one_or_two_units(secs, text):
+    assert duration(secs) == text
