@@ -426,9 +426,7 @@ class MemoryStore:
         with self._lock:
             now = self._clock()
             alive = [present.worker for present in self._workers.values() if present.until > now]
-        return [
-            worker for worker in alive if exp_key is None or worker.exp_key in (None, exp_key)
-        ]
+        return [worker for worker in alive if exp_key is None or worker.exp_key in (None, exp_key)]
 
     # --- bytes ---
 
@@ -454,9 +452,7 @@ class MemoryStore:
     # --- waiting ---
 
     @contextmanager
-    def watch(
-        self, exp_key: str | None, interest: Literal["work", "results"]
-    ) -> Iterator[Watch]:
+    def watch(self, exp_key: str | None, interest: Literal["work", "results"]) -> Iterator[Watch]:
         """Wait until any trial moved or a worker came or went, in whatever experiment."""
         yield _MemoryWatch(self)
 

@@ -1,0 +1,434 @@
+"""The `hpo` command: serve a MongoDB, look at experiments, put them in order.
+
+    hpo serve --dir D            run the embedded MongoDB for workers elsewhere
+    hpo status URL               how far every experiment is
+    hpo best URL digits          its best trials
+    hpo requeue URL              hand out again what dead workers held
+    hpo rm URL digits            remove an experiment
+
+Everything that reads or changes trials goes through the verbs of a `Store`;
+this file only parses, asks and prints.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import heapq
+import math
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+from hpo.document import (
+    JOB_STATE_DONE,
+    JOB_STATE_ERROR,
+    JOB_STATE_NEW,
+    JOB_STATE_RUNNING,
+    JOB_STATES,
+    STATE_WORDS,
+    STATUS_OK,
+    Document,
+)
+from hpo.exceptions import HpoError, ServerUnreachable, did_you_mean
+
+if TYPE_CHECKING:
+    from hpo.store.base import Store
+    from hpo.store.mongo.embedded import EmbeddedMongo
+
+EXIT_OK = 0
+EXIT_NOTHING = 1
+EXIT_USAGE = 2
+EXIT_UNREACHABLE = 69
+EXIT_INTERRUPTED = 130
+
+# On the command line, the experiment whose exp_key is None.
+NAMELESS = "-"
+
+EPILOG = f"""\
+URL is mongodb://user:password@host:port/database, host:port/database, file:PATH
+(a file that holds the URL, such as `hpo serve` writes) or embedded:DIR. Without
+it, $HPO_MONGO_URL is used. Prefer a file or the variable when the URL holds a
+password: everybody on this machine can read the command line.
+
+exit codes:
+  {EXIT_OK}    done
+  {EXIT_NOTHING}    there is no such experiment, no finished trial, or you said no
+  {EXIT_USAGE}    wrong usage or configuration: option, URL, login, no mongod
+  {EXIT_UNREACHABLE}   the server does not answer
+  {EXIT_INTERRUPTED}  interrupted (`hpo serve` ends with {EXIT_OK})
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the process's exit code."""
+    args = _parse(sys.argv[1:] if argv is None else argv)
+    try:
+        return int(args.run(args))
+    except BrokenPipeError:
+        # `hpo status | head` has read enough; nothing may be flushed to it at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except HpoError as error:
+        from hpo.store.mongo.url import redact
+
+        print(f"hpo {args.command}: {redact(str(error))}", file=sys.stderr)
+        return EXIT_UNREACHABLE if isinstance(error, ServerUnreachable) else EXIT_USAGE
+
+
+# --- the command line -------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that suggests what was meant, and never echoes a URL."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser, commands = _build_parser()
+    word = next((word for word in argv if not word.startswith("-")), None)
+    if word is not None and word not in commands:
+        # What stands here in error may well be a URL with a password.
+        quoted = f" {word!r}{did_you_mean(word, commands)}" if word.isalpha() else ""
+        parser.error(f"unknown command{quoted}")
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        command = commands[args.command]
+        option, _, _ = unknown[0].partition("=")
+        if not option.startswith("-"):
+            command.error("there are too many arguments")
+        known = [name for action in command._actions for name in action.option_strings]
+        command.error(f"unknown option {option!r}{did_you_mean(option, known)}")
+    return args
+
+
+def _build_parser() -> tuple[_Parser, dict[str, _Parser]]:
+    parser = _Parser(
+        prog="hpo",
+        description="Serve a MongoDB for experiments, look at them, put them in order.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands: dict[str, _Parser] = {}
+
+    def command(name: str, run: Any, text: str) -> _Parser:
+        added: _Parser = subparsers.add_parser(
+            name,
+            help=text,
+            description=text[0].upper() + text[1:] + ".",
+            epilog=EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        added.set_defaults(run=run)
+        commands[name] = added
+        return added
+
+    _add_serve_options(command("serve", serve, "run the embedded MongoDB until Ctrl-C"))
+
+    status = command("status", show_status, "show how far each experiment is")
+    _add_url(status)
+    status.add_argument("--exp-key", metavar="K", help="only this experiment")
+
+    best = command("best", show_best, "show the best trials of an experiment")
+    _add_url(best)
+    _add_experiment(best)
+    best.add_argument("-n", type=_positive, default=5, metavar="N", help="how many (default 5)")
+
+    requeue = command("requeue", requeue_expired, "hand out again the trials of dead workers")
+    _add_url(requeue)
+    requeue.add_argument("exp_key", nargs="?", metavar="K", help="only those of this experiment")
+
+    remove = command("rm", remove_experiment, "remove an experiment, its trials and attachments")
+    _add_url(remove)
+    _add_experiment(remove)
+    remove.add_argument("--yes", action="store_true", help="do not ask")
+    return parser, commands
+
+
+def _add_serve_options(parser: _Parser) -> None:
+    parser.add_argument(
+        "--dir", metavar="D", help="where the data is kept (default $HPO_DATA_DIR)"
+    )
+    parser.add_argument(
+        "--bind",
+        metavar="HOST",
+        default="127.0.0.1",
+        help="name or address of this machine under which other machines reach it; 0.0.0.0 for "
+        "all of them (default: this machine only)",
+    )
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=0,
+        metavar="P",
+        help="default: that of last time, or any free one",
+    )
+    parser.add_argument(
+        "--url-file", metavar="F", help="where to write the URL, mode 0600 (default D/url)"
+    )
+
+
+def _add_url(parser: _Parser) -> None:
+    parser.add_argument("url", nargs="?", metavar="URL", help="the database; see below")
+
+
+def _add_experiment(parser: _Parser) -> None:
+    parser.add_argument(
+        "exp_key", metavar="K", help=f"the experiment; {NAMELESS!r} for the one without a name"
+    )
+
+
+def _positive(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and 0 <= int(text) <= 65535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a port, a number from 1 to 65535")
+
+
+def _version() -> str:
+    import hpo
+
+    return f"hpo {hpo.__version__}"
+
+
+# --- hpo serve --------------------------------------------------------------------
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Hold the embedded server of a directory until a signal comes."""
+    from hpo.store.mongo.embedded import EmbeddedMongo
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    with contextlib.suppress(KeyboardInterrupt):
+        mongo = EmbeddedMongo.join_or_start(args.dir, bind=args.bind, port=args.port)
+        url_file = Path(args.url_file or mongo.directory / "url").expanduser().absolute()
+        try:
+            with mongo, contextlib.suppress(KeyboardInterrupt):
+                write_private(url_file, mongo.url_for_other_machines + "\n")
+                _say_how_to_join(mongo, url_file)
+                while mongo.is_running():
+                    time.sleep(0.5)
+                print("hpo serve: the server was ended by somebody else", file=sys.stderr)
+                return EXIT_UNREACHABLE
+        finally:
+            # While others use the server, its URL is as good as before.
+            if not mongo.is_running():
+                url_file.unlink(missing_ok=True)
+    return EXIT_OK
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def write_private(path: Path, text: str) -> None:
+    """Put `text` into a file that only its owner may read, all of it or nothing."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(text)
+        os.replace(partial, path)
+    except OSError as error:
+        raise HpoError(
+            f"the URL cannot be written to {str(path)!r}: {error.strerror}; "
+            "choose another file with --url-file"
+        ) from error
+
+
+def _say_how_to_join(mongo: EmbeddedMongo, url_file: Path) -> None:
+    began = "started" if mongo.started_here else "ran already, joined"
+    print(
+        f"MongoDB {began}: {mongo.bind}:{mongo.port}, pid {mongo.pid}, data in {mongo.directory}"
+    )
+    print(f"Its URL is in {url_file}, which only you can read.")
+    print(f"  workers:  hpo-worker --mongo file:{url_file}")
+    print(f'  driver:   fmin(..., trials="file:{url_file}")')
+    if mongo.bind == "127.0.0.1":
+        print("Only this machine can reach it; --bind HOST lets other machines in.")
+    print("Ctrl-C ends it, unless others still use it.", flush=True)
+
+
+# --- looking at experiments -----------------------------------------------------------
+
+
+def show_status(args: argparse.Namespace) -> int:
+    """Print one line per experiment, and who works on them."""
+    with _store(args) as store:
+        exp_keys = store.exp_keys()
+        if args.exp_key is not None:
+            exp_keys = [_existing(store, args.exp_key)]
+        words = [STATE_WORDS[state] for state in JOB_STATES]
+        rows = [_status_row(store, exp_key) for exp_key in exp_keys]
+        if rows:
+            _print_table(["experiment", *words, "best loss", "workers"], rows)
+        else:
+            print("no experiment has trials yet")
+        _print_workers(store)
+    return EXIT_OK
+
+
+def _status_row(store: Store, exp_key: str | None) -> list[str]:
+    counts = [str(store.count(exp_key, [state])) for state in JOB_STATES]
+    best = best_trials(store, exp_key, 1, fields=["result"])
+    loss = f"{best[0]['result']['loss']:.6g}" if best else NAMELESS
+    return [_name(exp_key), *counts, loss, str(len(store.workers(exp_key)))]
+
+
+def _print_workers(store: Store) -> None:
+    workers = store.workers()
+    states = Counter(worker.state for worker in workers)
+    listed = ", ".join(f"{n} {state}" for state, n in sorted(states.items()))
+    print(f"{_counted(len(workers), 'worker')} alive" + (f": {listed}" if listed else ""))
+    for worker in workers:
+        if worker.message:
+            print(f"  {worker.owner} cannot work: {worker.message}")
+
+
+def show_best(args: argparse.Namespace) -> int:
+    """Print the finished trials with the least losses, best first."""
+    with _store(args) as store:
+        exp_key = _existing(store, args.exp_key)
+        best = best_trials(store, exp_key, args.n, fields=["result", "params"])
+    if not best:
+        print(f"no trial of {_name(exp_key)!r} has finished with a loss yet", file=sys.stderr)
+        return EXIT_NOTHING
+    rows = [
+        [str(trial["tid"]), f"{trial['result']['loss']:.6g}", _readable(trial.get("params"))]
+        for trial in best
+    ]
+    _print_table(["trial", "loss", "parameters"], rows, n_left=1)
+    return EXIT_OK
+
+
+def best_trials(
+    store: Store, exp_key: str | None, n: int, *, fields: Sequence[str]
+) -> list[Document]:
+    """The `n` trials that ended well with the least losses, best first."""
+    done = store.find(exp_key, states=[JOB_STATE_DONE], fields=fields)
+    return heapq.nsmallest(n, filter(_has_loss, done), key=lambda trial: trial["result"]["loss"])
+
+
+def _has_loss(trial: Document) -> bool:
+    loss = trial["result"].get("loss")
+    is_number = isinstance(loss, (int, float)) and not math.isnan(loss)
+    return is_number and trial["result"].get("status") == STATUS_OK
+
+
+# --- putting them in order ------------------------------------------------------------
+
+
+def requeue_expired(args: argparse.Namespace) -> int:
+    """Return trials whose lease has passed to the queue."""
+    with _store(args) as store:
+        exp_key = None if args.exp_key is None else _existing(store, args.exp_key)
+        tids = store.requeue_expired(exp_key)
+        given_up = list(store.find(exp_key, tids=tids, states=[JOB_STATE_ERROR])) if tids else []
+    listed = f": {', '.join(map(str, tids))}" if tids else ""
+    print(f"{_counted(len(tids), 'expired trial')}{listed}")
+    if given_up:
+        print(f"{len(given_up)} of them were lost too often and ended as errors")
+    return EXIT_OK
+
+
+def remove_experiment(args: argparse.Namespace) -> int:
+    """Delete an experiment after asking."""
+    with _store(args) as store:
+        exp_key = _existing(store, args.exp_key)
+        n_trials = store.count(exp_key, JOB_STATES)
+        n_open = store.count(exp_key, [JOB_STATE_NEW, JOB_STATE_RUNNING])
+        trials = _counted(n_trials, "trial")
+        question = f"Remove {_name(exp_key)!r}: {trials} ({n_open} still open) for ever?"
+        if not args.yes and not _agreed(question, sys.stdin):
+            print("nothing was removed", file=sys.stderr)
+            return EXIT_NOTHING
+        store.delete(exp_key)
+    print(f"removed {_name(exp_key)!r} and its {trials}")
+    return EXIT_OK
+
+
+def _agreed(question: str, answers: TextIO) -> bool:
+    print(f"{question} [y/N] ", end="", flush=True)
+    answer = answers.readline()
+    if not answer:
+        print()
+        raise HpoError("there is nobody to answer; add --yes to remove without asking")
+    return answer.strip().lower() in ("y", "yes")
+
+
+# --- shared ---------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _store(args: argparse.Namespace) -> Iterator[Store]:
+    from hpo.store.mongo import MongoStore
+    from hpo.store.mongo.url import read_url
+
+    store = MongoStore.connect(read_url(args.url), appname="hpo")
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _existing(store: Store, name: str) -> str | None:
+    """The exp_key of an experiment that has trials; else end with a suggestion."""
+    exp_key = None if name == NAMELESS else name
+    known = store.exp_keys()
+    if exp_key not in known:
+        names = [_name(other) for other in known]
+        print(f"hpo: there is no experiment {name!r}{did_you_mean(name, names)}", file=sys.stderr)
+        raise SystemExit(EXIT_NOTHING)
+    return exp_key
+
+
+def _name(exp_key: str | None) -> str:
+    return NAMELESS if exp_key is None else exp_key
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _readable(params: dict[str, Any] | None) -> str:
+    pairs = (params or {}).items()
+    return "  ".join(
+        f"{label}={value:.6g}" if isinstance(value, float) else f"{label}={value!r}"
+        for label, value in pairs
+    )
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], n_left: int = 0) -> None:
+    """Print columns as wide as they need; the first and the `n_left` last are flush left."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    left = {0, *range(len(header) - n_left, len(header))}
+    for row in (header, *rows):
+        cells = [
+            cell.ljust(width) if index in left else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

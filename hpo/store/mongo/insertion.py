@@ -1,0 +1,123 @@
+"""Inserting trials: numbered without gaps, repeatable, all or nothing where it matters.
+
+Every document is encoded before the first is sent; one that cannot be stored
+stops all. Numbers come from the greatest one stored, and a unique index lets
+only one of two drivers have a number: the other reads again and goes on.
+Each trial is sent under an `_id` made here, so a repeated insert recognises
+what its first try stored.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from bson import ObjectId
+from pymongo import UpdateOne
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError
+
+from hpo.document import Document
+from hpo.exceptions import DuplicateTrial, InvalidTrial, StoreError
+from hpo.store.mongo import queries
+from hpo.store.mongo.encoding import encoded
+from hpo.store.mongo.failures import DUPLICATE_KEY, Patience
+
+# What the store itself writes; a document that comes from elsewhere brings its own.
+_STORE_FIELDS = ("_id", "number", "queue_time")
+
+
+class Inserter:
+    """Inserts trials; remembers the next number of the experiment it last inserted into."""
+
+    def __init__(self, jobs: Collection[Document], patiently: Patience) -> None:
+        self._jobs, self._patiently = jobs, patiently
+        self._lock = threading.Lock()
+        self._exp_key: str | None = None
+        self._next_number: int | None = None
+
+    def insert(self, trials: Sequence[Document]) -> None:
+        """Store trials in order, and set `_id` and `number` in the documents given."""
+        new = [_Encoded(trial) for trial in trials]
+        with self._lock:
+            # A bulk is one experiment's: its numbers count on from one another.
+            for exp_key, group in groupby(new, key=lambda one: one.exp_key):
+                self._insert_into(exp_key, list(group))
+
+    def forget(self) -> None:
+        """Read the next number again: trials were deleted."""
+        with self._lock:
+            self._next_number = None
+
+    def _insert_into(self, exp_key: str | None, trials: list[_Encoded]) -> None:
+        while trials:
+            first = self._first_number(exp_key)
+            self._exp_key, self._next_number = exp_key, None
+            n_stored = self._send(trials, first)
+            for offset, one in enumerate(trials[:n_stored]):
+                one.trial["_id"], one.trial["number"] = one.id, first + offset
+            if n_stored == len(trials):
+                self._next_number = first + n_stored
+            trials = trials[n_stored:]
+
+    def _first_number(self, exp_key: str | None) -> int:
+        if self._next_number is not None and self._exp_key == exp_key:
+            return self._next_number
+        last = self._patiently(
+            lambda: self._jobs.find_one(
+                queries.numbered(exp_key), {"number": 1, "_id": 0}, sort=queries.BY_NUMBER_DOWN
+            )
+        )
+        return 0 if last is None else int(last["number"]) + 1
+
+    def _send(self, trials: list[_Encoded], first: int) -> int:
+        """Store trials until another driver has taken a number; how many were stored."""
+        writes = [
+            UpdateOne({"_id": one.id}, queries.insertion(one.encoded, first + offset), upsert=True)
+            for offset, one in enumerate(trials)
+        ]
+        try:
+            self._patiently(lambda: self._bulk_write(writes))
+        except _Conflict as conflict:
+            if not conflict.is_about_number:
+                raise DuplicateTrial([trials[conflict.index].trial["tid"]]) from None
+            return conflict.index
+        return len(trials)
+
+    def _bulk_write(self, writes: list[UpdateOne]) -> None:
+        try:
+            self._jobs.bulk_write(writes, ordered=True)
+        except BulkWriteError as error:
+            failures = error.details.get("writeErrors") or []
+            if failures and failures[0]["code"] == DUPLICATE_KEY:
+                raise _Conflict(failures[0]) from None
+            raise StoreError(f"MongoDB did not store the trials: {_reason(error)}") from error
+
+
+class _Encoded:
+    """A trial on its way: the caller's document, its encoding and its `_id`."""
+
+    def __init__(self, trial: Document) -> None:
+        for key in ("tid", "exp_key", "state"):
+            if key not in trial:
+                raise InvalidTrial(f"trial lacks {key!r}; build it with new_trial", trial)
+        self.trial, self.exp_key, self.id = trial, trial["exp_key"], ObjectId()
+        own = {key: value for key, value in trial.items() if key not in _STORE_FIELDS}
+        self.encoded = encoded(own, f"trial {trial['tid']!r}")
+
+
+class _Conflict(Exception):
+    """A unique index refused the write at `index` of a bulk."""
+
+    def __init__(self, failure: dict[str, Any]) -> None:
+        super().__init__(failure)
+        self.index = int(failure["index"])
+        self.is_about_number = queries.NUMBER_INDEX in failure["errmsg"]
+
+
+def _reason(error: BulkWriteError) -> str:
+    details = error.details
+    failures = details.get("writeErrors") or details.get("writeConcernErrors") or [details]
+    return str(failures[0].get("errmsg", failures[0]))

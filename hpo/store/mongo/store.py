@@ -1,0 +1,550 @@
+"""MongoStore: trials in a MongoDB database that drivers, workers and people share.
+
+    verb                  what it takes from the server            acknowledged by
+    insert                one bulk of upserts keyed by _id         majority, journal
+    claim                 one find_one_and_update, least tid       the primary
+    heartbeat, checkpoint one update                               the primary
+    finish, fail, release one update                               majority, journal
+    changes               one find over indexes                    -
+
+A claim that a failover rolls back does no harm: the trial is NEW again, and
+whatever the claimer writes later is fenced by owner and attempt. A result must
+not be rolled back, hence the majority. On a standalone server both mean that
+one server.
+
+What fails for a passing reason (a new primary is elected, a connection breaks)
+is repeated for `patience_secs`; every verb may be repeated without harm.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Literal, NoReturn
+
+import pymongo
+from pymongo import ReturnDocument, WriteConcern
+from pymongo.collection import Collection as MongoCollection
+from pymongo.cursor import Cursor
+from pymongo.errors import DuplicateKeyError, OperationFailure
+
+from hpo import document
+from hpo.document import DEFAULT_LEASE_SECS, OPEN_STATES, Claim, Document, Tid, Transition
+from hpo.exceptions import LeaseLost
+from hpo.store.base import Experiment, Horizon, Watch, WorkerPresence
+from hpo.store.mongo import queries, schema
+from hpo.store.mongo.attachments import ExperimentAttachments, FileShelf, TrialAttachments
+from hpo.store.mongo.encoding import encoded, storable_text
+from hpo.store.mongo.failures import Patience, translated
+from hpo.store.mongo.insertion import Inserter
+from hpo.store.mongo.url import DEFAULT_COLLECTION, parse_mongo_url
+from hpo.store.mongo.watch import MongoWatch, watch_pipeline
+
+Client = pymongo.MongoClient[Document]
+
+DEFAULT_PATIENCE_SECS = 30.0
+
+# A first contact fails early: it is more often a wrong URL than an outage.
+SERVER_SELECTION_SECS = 5.0
+# A network that swallows packets must not hold a heartbeat for ever.
+SOCKET_TIMEOUT_SECS = 30.0
+# Then the majority is missing: the write is repeated, and in the end reported.
+MAJORITY_TIMEOUT_SECS = 20.0
+
+# Documents per answer of the server while trials are followed or listed.
+BATCH_SIZE = 1000
+
+
+class MongoStore:
+    """A `Store` in a MongoDB database. Threads may share it, processes each open their own.
+
+    Args:
+        client: an open pymongo client; `close` closes it.
+        database: its name.
+        collection: where the trial documents are. With a name other than hyperopt's "jobs"
+            everything else of this search stands beside it under "<collection>.…".
+        patience_secs: how long a verb is repeated after a passing failure.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        database: str,
+        collection: str = DEFAULT_COLLECTION,
+        *,
+        patience_secs: float = DEFAULT_PATIENCE_SECS,
+    ) -> None:
+        self.client, self.db = client, client[database]
+        beside = "" if collection == DEFAULT_COLLECTION else f"{collection}."
+        durable = WriteConcern("majority", wtimeout=round(MAJORITY_TIMEOUT_SECS * 1000), j=True)
+        quick = WriteConcern(1)
+        self.jobs = self.db.get_collection(collection, write_concern=durable)
+        self._jobs_quick = self.db.get_collection(collection, write_concern=quick)
+        self._job_ids = self.db.get_collection("job_ids", write_concern=durable)
+        self._experiments = self.db.get_collection(f"{beside}experiments", write_concern=durable)
+        self._workers = self.db.get_collection(f"{beside}workers", write_concern=quick)
+        self._view_name = f"{beside}trials"
+        self._patiently = Patience(patience_secs, self.hosts)
+        self._inserter = Inserter(self.jobs, self._patiently)
+        self._files = FileShelf(
+            client.get_database(database, write_concern=durable), self.jobs, self._patiently
+        )
+        self._next_unreserved_tid = 0
+        self._n_found = 0
+
+    @classmethod
+    def connect(
+        cls, url: str, *, appname: str = "hpo", patience_secs: float = DEFAULT_PATIENCE_SECS
+    ) -> MongoStore:
+        """Open the database at a URL, and create there what is missing.
+
+        Args:
+            url: any form that `hpo.store.mongo.url` knows.
+            appname: how the server's log and currentOp name this process.
+
+        Raises:
+            InvalidUrl, ServerUnreachable, AccessDenied: with what to do next.
+        """
+        address = parse_mongo_url(url)
+        with translated(", ".join(address.hosts)):
+            client: Client = pymongo.MongoClient(
+                address.url, **_client_options(address.url, appname)
+            )
+        store = cls(client, address.database, address.collection, patience_secs=patience_secs)
+        try:
+            store.prepare()
+        except BaseException:
+            client.close()
+            raise
+        return store
+
+    def prepare(self) -> None:
+        """Create the indexes and the view that are missing; takes a few ms when all is there."""
+        with translated(self.hosts):
+            try:
+                schema.create_indexes(
+                    [
+                        (self.jobs, queries.JOBS_INDEXES),
+                        (self._job_ids, queries.JOB_IDS_INDEXES),
+                        (self._workers, queries.WORKERS_INDEXES),
+                    ]
+                )
+                schema.create_view(self.db, self._view_name, self.jobs.name)
+            except OperationFailure as error:
+                if not schema.may_only_read(error, self.jobs):
+                    raise
+
+    @property
+    def hosts(self) -> str:
+        """The servers as a person knows them, without credentials."""
+        servers = self.client.topology_description.server_descriptions()
+        return ", ".join(host if port is None else f"{host}:{port}" for host, port in servers)
+
+    def __repr__(self) -> str:
+        return f"MongoStore({self.db.name!r}, {self.jobs.name!r} on {self.hosts})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a MongoStore is a connection and cannot be pickled; its documents are in the "
+            "database: open it again with MongoStore.connect(url)"
+        )
+
+    # --- the queue ---
+
+    def allocate_tids(self, n: int) -> list[int]:
+        """Reserve `n` ids from the database's one counter."""
+        if n < 1:
+            return []
+        before = self._patiently(
+            lambda: self._job_ids.find_one_and_update(
+                queries.TID_COUNTER, queries.reserve_tids(n), upsert=True
+            )
+        )
+        first = int((before or {}).get("last_id", 0))
+        self._next_unreserved_tid = max(self._next_unreserved_tid, first + n)
+        return list(range(first, first + n))
+
+    def insert(self, trials: Sequence[Document]) -> None:
+        """Store trials in order, and set `_id` and `number` in the documents given."""
+        self._inserter.insert(trials)
+        self._skip_tids([trial["tid"] for trial in trials if isinstance(trial["tid"], int)])
+
+    def _skip_tids(self, tids: Sequence[int]) -> None:
+        """Let the counter never hand out ids that were chosen without it."""
+        next_tid = max(tids, default=-1) + 1
+        if next_tid > self._next_unreserved_tid:
+            self._patiently(
+                lambda: self._job_ids.update_one(
+                    queries.TID_COUNTER, queries.skip_tids_to(next_tid), upsert=True
+                )
+            )
+            self._next_unreserved_tid = next_tid
+
+    def claim(
+        self,
+        owner: str,
+        *,
+        host: str = "",
+        exp_key: str | None = None,
+        lease_secs: float = DEFAULT_LEASE_SECS,
+        except_objectives: Collection[str] = (),
+    ) -> Document | None:
+        """Take the NEW trial with the least tid, or return None."""
+        requires, update = queries.compile_transition(document.claim(owner, host, lease_secs))
+        query = {**queries.claimable(exp_key, except_objectives), **requires}
+
+        def take() -> Document | None:
+            return self._jobs_quick.find_one_and_update(
+                query, update, sort=queries.BY_TID, return_document=ReturnDocument.AFTER
+            )
+
+        def take_again() -> Document | None:
+            # The first try may have succeeded without our hearing of it.
+            mine = self.jobs.find_one(queries.held_by(owner, exp_key), sort=[("book_time", -1)])
+            return mine or take()
+
+        trial = self._patiently(take, again=take_again)
+        if trial is not None:
+            self._note_found()
+        return trial
+
+    def heartbeat(self, held: Claim, lease_secs: float = DEFAULT_LEASE_SECS) -> None:
+        """Renew the lease. Raises LeaseLost."""
+        self._write(held, document.heartbeat(held, lease_secs), self._jobs_quick)
+
+    def checkpoint(self, held: Claim, result: Mapping[str, Any]) -> None:
+        """Publish a partial result. Raises LeaseLost, or UnstorableResult and the claim stands."""
+        step = document.checkpoint(held, encoded(result, "result"))
+        self._write(held, step, self._jobs_quick)
+
+    def finish(self, held: Claim, result: Mapping[str, Any]) -> None:
+        """RUNNING -> DONE. Raises LeaseLost, or UnstorableResult and the claim still stands."""
+        self._write(held, document.finish(held, encoded(result, "result")), self.jobs)
+
+    def fail(
+        self,
+        held: Claim,
+        error: tuple[str, str],
+        traceback: str = "",
+        *,
+        reason: str = "exception",
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        """RUNNING -> ERROR. Raises LeaseLost."""
+        kind, text = error
+        step = document.fail(
+            held,
+            (storable_text(kind), storable_text(text)),
+            storable_text(traceback),
+            reason=reason,
+            details=encoded(details or {}, "details"),
+        )
+        self._write(held, step, self.jobs)
+
+    def release(self, held: Claim, reason: str) -> None:
+        """RUNNING -> NEW without spending an attempt. Raises LeaseLost."""
+        self._write(held, document.release(held, reason), self.jobs)
+
+    def _write(self, held: Claim, step: Transition, jobs: MongoCollection[Document]) -> None:
+        """Apply a step under a claim, unless a retry finds that it has been applied."""
+        query, update = queries.compile_transition(step)
+        if self._patiently(lambda: jobs.update_one(query, update)).matched_count:
+            return
+        if step.attempt_end is not None:
+            ended = queries.already_applied(held, step)
+            if self._patiently(lambda: self.jobs.find_one(ended, {"_id": 1})) is not None:
+                return
+        raise LeaseLost(held.tid, held.owner, held.attempt)
+
+    def requeue_expired(self, exp_key: str | None = None) -> list[Tid]:
+        """Move trials whose lease has passed back to NEW, or to ERROR; return their tids."""
+        still_expired = queries.expired(exp_key)
+        found = self._patiently(lambda: list(self.jobs.find(still_expired, queries.EXPIRY_FIELDS)))
+        return [
+            trial["tid"]
+            for trial in found
+            if self._moves(document.expire(trial), also=still_expired)
+        ]
+
+    def cancel(self, exp_key: str | None, tids: Collection[Tid] | None = None) -> list[Tid]:
+        """Move open trials (all of the experiment, or those in `tids`) to CANCEL."""
+        query = queries.trials_in(exp_key, tids=tids, states=OPEN_STATES)
+        found = self._patiently(lambda: list(self.jobs.find(query, queries.CANCEL_FIELDS)))
+        cancelled = [trial["tid"] for trial in found if self._moves(document.cancel(trial))]
+        # Those that a worker claimed or handed back in between are still to be cancelled.
+        missed = [trial["tid"] for trial in found if trial["tid"] not in set(cancelled)]
+        return cancelled + (self.cancel(exp_key, missed) if missed else [])
+
+    def _moves(self, step: Transition, also: Mapping[str, Any] | None = None) -> bool:
+        """Apply a step that needs no claim; whether this call moved the trial."""
+        query, update = queries.compile_transition(step)
+        query |= also or {}
+        return self._patiently(lambda: self.jobs.update_one(query, update)).modified_count > 0
+
+    # --- reading ---
+
+    def changes(
+        self,
+        exp_key: str | None,
+        horizon: Horizon,
+        *,
+        fields: Collection[str] | None = None,
+    ) -> Iterator[Document]:
+        """Yield the trials that changed beyond `horizon`, and move the horizon along."""
+        if horizon.next_number == 0:
+            self.number_old_trials(exp_key)
+        for trial in self._from_horizon(exp_key, horizon, queries.projection(fields)):
+            horizon.see(trial)
+            self._note_found()
+            yield trial
+
+    def _from_horizon(
+        self, exp_key: str | None, horizon: Horizon, fields: Mapping[str, int] | None
+    ) -> Iterator[Document]:
+        """What changed, in one query; new trials in the order of their numbers."""
+        if not (horizon.new or horizon.running):
+            # The caller moves the horizon along, so a broken stream goes on where it ended.
+            yield from self._stream(
+                lambda: self.jobs.find(
+                    queries.added_since(exp_key, horizon),
+                    fields,
+                    sort=queries.BY_NUMBER,
+                    batch_size=BATCH_SIZE,
+                )
+            )
+            return
+        # Sorted here: the server would hold back every trial to sort what two indexes deliver.
+        query = queries.changed_since(exp_key, horizon)
+        changed = self._patiently(lambda: list(self.jobs.find(query, fields)))
+        yield from sorted(changed, key=lambda trial: int(trial["number"]))
+
+    def find(
+        self,
+        exp_key: str | None,
+        *,
+        tids: Collection[Tid] | None = None,
+        states: Collection[int] | None = None,
+        fields: Collection[str] | None = None,
+        all_experiments: bool = False,
+    ) -> Iterator[Document]:
+        """Yield whole documents of one experiment (or all), ordered by tid."""
+        query = queries.trials_in(
+            exp_key, tids=tids, states=states, all_experiments=all_experiments
+        )
+        return self._stream(
+            lambda: self.jobs.find(
+                query, queries.projection(fields), sort=queries.BY_TID, batch_size=BATCH_SIZE
+            )
+        )
+
+    def _stream(self, open_cursor: Callable[[], Cursor[Document]]) -> Iterator[Document]:
+        """Yield what a cursor delivers; opening it is repeated, the rest is not."""
+
+        def open_and_read() -> tuple[Cursor[Document], Document | None]:
+            cursor = open_cursor()
+            return cursor, next(cursor, None)
+
+        cursor, first = self._patiently(open_and_read)
+        with cursor:
+            if first is not None:
+                yield first
+                with translated(self.hosts):
+                    yield from cursor
+
+    def count(
+        self, exp_key: str | None, states: Collection[int], *, all_experiments: bool = False
+    ) -> int:
+        """How many trials are in any of `states` now."""
+        query = queries.trials_in(exp_key, states=states, all_experiments=all_experiments)
+        return self._patiently(lambda: self.jobs.count_documents(query))
+
+    def exp_keys(self) -> list[str | None]:
+        """Every experiment that has trials; the nameless one comes first."""
+        found = self._patiently(lambda: self.jobs.distinct("exp_key"))
+        return sorted(found, key=lambda exp_key: (exp_key is not None, exp_key or ""))
+
+    def best(self, exp_key: str | None, n: int = 1) -> list[Document]:
+        """The `n` trials of an experiment with the least loss, best first."""
+        return self._patiently(
+            lambda: list(self.jobs.find(queries.best(exp_key), sort=queries.BY_LOSS, limit=n))
+        )
+
+    def delete(self, exp_key: str | None, *, all_experiments: bool = False) -> None:
+        """Remove the experiment: its trials, their attachments, its record.
+
+        Its epoch outlives it, so that whoever follows it starts over.
+        """
+        for key in self._known_exp_keys() if all_experiments else [exp_key]:
+            self._delete_experiment(key)
+        self._inserter.forget()
+
+    def _known_exp_keys(self) -> set[str | None]:
+        recorded = self._patiently(lambda: self._experiments.distinct("_id"))
+        return {*self.exp_keys(), *recorded}
+
+    def _delete_experiment(self, exp_key: str | None) -> None:
+        self._remove_trial_files(exp_key)
+        self._patiently(lambda: self.jobs.delete_many(queries.in_experiment(exp_key)))
+        self.attachments(exp_key).clear()
+        self._files.forget_objectives(exp_key)
+        # Last: a reader that starts over before the trials are gone would keep them.
+        self._upsert(self._experiments, {"_id": exp_key}, queries.rewritten())
+
+    def _remove_trial_files(self, exp_key: str | None) -> None:
+        with_files = {**queries.in_experiment(exp_key), "_attachments.0": {"$exists": True}}
+        found = self._stream(lambda: self.jobs.find(with_files, {"_attachments": 1}))
+        files = [file_id for trial in found for _, file_id in trial["_attachments"]]
+        for start in range(0, len(files), BATCH_SIZE):
+            self._files.remove({"_id": {"$in": files[start : start + BATCH_SIZE]}})
+
+    def number_old_trials(self, exp_key: str | None) -> int:
+        """Number the trials that hyperopt wrote, so that they can be followed; how many."""
+        return self._patiently(lambda: schema.number_old_trials(self.jobs, exp_key))
+
+    def now(self) -> datetime:
+        """The server's clock, naive UTC."""
+        answer = self._patiently(lambda: self.client.admin.command("hello"))
+        now: datetime = answer["localTime"]
+        return now.replace(tzinfo=None)
+
+    def _note_found(self) -> None:
+        # Two threads may count one find together: any growth tells the watch enough.
+        self._n_found += 1
+
+    # --- experiments, drivers and workers ---
+
+    def open_experiment(
+        self, exp_key: str | None, space_digest: str, space: Sequence[Mapping[str, Any]]
+    ) -> Experiment:
+        """Create the experiment's record if it has none; return the record as stored."""
+        rows = [encoded(row, f"space[{index}]") for index, row in enumerate(space)]
+        update = queries.open_experiment(space_digest, rows)
+        self._upsert(self._experiments, {"_id": exp_key}, update)
+        return self.experiment(exp_key)
+
+    def experiment(self, exp_key: str | None) -> Experiment:
+        """The record as stored, or an empty one."""
+        found = self._patiently(
+            lambda: self._experiments.find_one({"_id": exp_key}, queries.EXPERIMENT_FIELDS)
+        )
+        record = found or {}
+        return Experiment(
+            exp_key=exp_key,
+            space_digest=record.get("space_digest"),
+            space=record.get("space"),
+            epoch=int(record.get("epoch") or 0),
+            driver=record.get("driver"),
+            driver_seen_secs_ago=record.get("driver_seen_secs_ago"),
+        )
+
+    def lead(self, exp_key: str | None, driver: str, lease_secs: float) -> bool:
+        """Become, or stay, the one driver that adds trials; False when another one leads."""
+        update = queries.lead(driver, lease_secs)
+        record = self._upsert(self._experiments, {"_id": exp_key}, update)
+        return bool(record["driver"] == driver)
+
+    def resign(self, exp_key: str | None, driver: str) -> None:
+        """Stop leading, so that another driver can start at once."""
+        with translated(self.hosts):
+            self._experiments.update_one({"_id": exp_key, "driver": driver}, queries.RESIGN)
+
+    def announce(self, worker: WorkerPresence, ttl_secs: float) -> None:
+        """Say that a worker is there for the next `ttl_secs`."""
+        self._upsert(self._workers, {"_id": worker.owner}, queries.announce(worker, ttl_secs))
+
+    def retire(self, owner: str) -> None:
+        """Forget a worker that ends. Tried once: its presence passes by itself."""
+        with translated(self.hosts):
+            self._workers.delete_one({"_id": owner})
+
+    def workers(self, exp_key: str | None = None) -> list[WorkerPresence]:
+        """The live workers that would take trials of `exp_key` (None: all of them)."""
+        found = self._patiently(lambda: list(self._workers.find(queries.live_workers(exp_key))))
+        return [_presence(worker) for worker in found]
+
+    def _upsert(
+        self, collection: MongoCollection[Document], query: Document, update: queries.Pipeline
+    ) -> Document:
+        """Update the document with that `_id`, made first if need be; return it afterwards."""
+
+        def write() -> Document:
+            after = collection.find_one_and_update(
+                query, update, upsert=True, return_document=ReturnDocument.AFTER
+            )
+            return after or {}
+
+        def write_first_or_second() -> Document:
+            try:
+                return write()
+            except DuplicateKeyError:
+                # Somebody else made it at the same moment, so now it is there.
+                return write()
+
+        return self._patiently(write_first_or_second)
+
+    # --- bytes ---
+
+    def put_objective(self, exp_key: str | None, sha256: str, payload: bytes) -> None:
+        """Store an objective once under its content hash."""
+        self._files.put_objective(exp_key, sha256, payload)
+
+    def get_objective(self, sha256: str) -> bytes:
+        """Raises KeyError when there is none."""
+        return self._files.get_objective(sha256)
+
+    def attachments(self, exp_key: str | None) -> MutableMapping[str, bytes]:
+        """Named bytes beside an experiment."""
+        return ExperimentAttachments(self._files, exp_key)
+
+    def trial_attachments(self, trial: Document) -> MutableMapping[str, bytes]:
+        """Named bytes beside a trial; deleted with it."""
+        return TrialAttachments(self._files, trial["tid"])
+
+    # --- waiting ---
+
+    @contextmanager
+    def watch(self, exp_key: str | None, interest: Literal["work", "results"]) -> Iterator[Watch]:
+        """Wait for trials to claim ("work") or for trials that moved ("results")."""
+        pipeline, look_up = watch_pipeline(interest, self.jobs.name, self._workers.name, exp_key)
+        watch = MongoWatch(
+            self.db,
+            pipeline,
+            look_up=look_up,
+            interest=interest,
+            n_found=lambda: self._n_found,
+        )
+        try:
+            yield watch
+        finally:
+            watch.close()
+
+    def close(self) -> None:
+        """Close the connections; the documents stay."""
+        self.client.close()
+
+
+def _client_options(url: str, appname: str) -> dict[str, Any]:
+    """Options of the client that the URL leaves open."""
+    ours = {
+        "appname": appname,
+        "serverSelectionTimeoutMS": round(SERVER_SELECTION_SECS * 1000),
+        "socketTimeoutMS": round(SOCKET_TIMEOUT_SECS * 1000),
+    }
+    query = url.partition("?")[2].lower()
+    chosen = {option.partition("=")[0] for option in re.split("[&;]", query)}
+    return {name: value for name, value in ours.items() if name.lower() not in chosen}
+
+
+def _presence(worker: Document) -> WorkerPresence:
+    return WorkerPresence(
+        owner=worker["_id"],
+        host=worker["host"],
+        pid=worker["pid"],
+        exp_key=worker["exp_key"],
+        state=worker["state"],
+        message=worker["message"],
+        unfit_for=tuple(worker["unfit_for"]),
+        seen=worker["seen"],
+    )
