@@ -1,0 +1,259 @@
+"""The command line of `hpo-worker`."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import logging
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpo_worker.evaluator import ChildProcess, InProcess
+from hpo_worker.stopping import EXIT_UNREACHABLE, StopSignals
+
+if TYPE_CHECKING:
+    from hpo.store.base import Store, WorkerPresence
+    from hpo_worker.loop import Ending
+
+logger = logging.getLogger("hpo_worker")
+
+EXIT_USAGE = 2
+
+DESCRIPTION = """\
+Evaluate trials: claim one, call its objective in a child process, write the
+result back, and go on until a limit is reached or a signal comes."""
+
+EPILOG = """\
+The database's address may also come from $HPO_MONGO_URL or a file
+(--mongo file:PATH, such as `hpo serve` writes): a command line is visible to
+everybody on the machine. Modules that the objective imports are looked for in
+the current directory, on PYTHONPATH and among the installed packages.
+
+signals:
+  SIGTERM, SIGINT, SIGHUP   hand the running trial back and stop
+  one of them again         stop at once
+  SIGUSR1                   finish the running trial, then stop
+
+exit codes:
+  0       a limit was reached, or the worker was asked to stop
+  2       wrong usage: options, address, login
+  3       the objective of the experiment (--exp-key) cannot be loaded here
+  4       too many failed trials in a row (--max-consecutive-failures)
+  69      the server cannot be reached
+  128+N   stopped at once by a second signal N (130 for Ctrl-C)
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a worker and return its exit code."""
+    options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
+    _set_up_logging(options.verbosity)
+    with StopSignals() as stop:
+        if options.stop_on_eof:
+            stop.stop_on_eof(sys.stdin.fileno())
+        # Started before anything else, the child imports while this process connects.
+        evaluator = _evaluator(options, stop)
+        stop.on_emergency = evaluator.kill
+        try:
+            return _work(options, stop, evaluator)
+        finally:
+            evaluator.close()
+
+
+def _work(
+    options: argparse.Namespace, stop: StopSignals, evaluator: ChildProcess | InProcess
+) -> int:
+    from hpo.exceptions import AccessDenied, InvalidUrl, ServerUnreachable
+
+    try:
+        ending = _connect_and_run(options, stop, evaluator)
+    except (InvalidUrl, AccessDenied) as error:
+        logger.error("%s", error)
+        return EXIT_USAGE
+    except ServerUnreachable as error:
+        logger.error("%s", error)
+        return EXIT_UNREACHABLE
+    logger.log(logging.INFO if ending.exit_code == 0 else logging.ERROR, "%s", ending.why)
+    return ending.exit_code
+
+
+def _connect_and_run(
+    options: argparse.Namespace, stop: StopSignals, evaluator: ChildProcess | InProcess
+) -> Ending:
+    from hpo.store.mongo import MongoStore
+    from hpo.store.mongo.url import read_url
+    from hpo_worker.loop import Limits, Worker
+
+    store: Store = MongoStore.connect(read_url(options.mongo), appname="hpo-worker")
+    try:
+        return Worker(
+            store,
+            evaluator,
+            stop,
+            _presence(options.exp_key),
+            lease_secs=options.lease,
+            poll_interval_secs=options.poll_interval,
+            workdir=options.workdir,
+            limits=Limits(
+                max_jobs=options.max_jobs,
+                max_jobs_in_db=options.max_jobs_in_db,
+                max_consecutive_failures=options.max_consecutive_failures,
+                last_job_timeout_secs=options.last_job_timeout,
+                reserve_timeout_secs=options.reserve_timeout,
+            ),
+        ).run()
+    finally:
+        store.close()
+
+
+def _evaluator(options: argparse.Namespace, stop: StopSignals) -> ChildProcess | InProcess:
+    if options.use_subprocesses:
+        return ChildProcess(stop, is_fresh_each_time=options.fresh_process)
+    return InProcess(stop)
+
+
+def _presence(exp_key: str | None) -> WorkerPresence:
+    from hpo.store.base import WorkerPresence
+
+    host, pid = socket.gethostname(), os.getpid()
+    # Process ids are used again, also after a reboot: the token tells their owners apart.
+    owner = f"{host}:{pid}:{secrets.token_hex(4)}"
+    return WorkerPresence(owner=owner, host=host, pid=pid, exp_key=exp_key)
+
+
+def _set_up_logging(verbosity: int) -> None:
+    who = f"{socket.gethostname()}:{os.getpid()}"
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        logging.Formatter(f"%(asctime)s hpo-worker [{who}] %(message)s", datefmt="%H:%M:%S")
+    )
+    logging.getLogger().addHandler(handler)
+    level = {-1: logging.WARNING, 0: logging.INFO}.get(verbosity, logging.DEBUG)
+    for name in ("hpo", "hpo_worker"):
+        logging.getLogger(name).setLevel(level)
+
+
+# --- options --------------------------------------------------------------------
+
+
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the checked options; exits with code 2 when they make no sense."""
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(_explain_unknown(parser, unknown[0]))
+    if options.fresh_process and not options.use_subprocesses:
+        parser.error("--fresh-process and --no-subprocesses contradict each other")
+    if options.workdir is not None:
+        try:
+            options.workdir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            parser.error(f"--workdir {options.workdir}: {error.strerror}")
+        options.workdir = options.workdir.resolve()
+    return options
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hpo-worker",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--mongo", metavar="URL", help="where the trials are: mongodb://…, host[:port]/db, file:…")
+    add("--exp-key", metavar="KEY", help="serve only this experiment (default: all)")
+    add(
+        "--lease", metavar="SECS", type=_positive_secs, default=60.0,
+        help="a trial whose worker gives no sign for so long goes to another one "
+        "(default: %(default)g)",
+    )  # fmt: skip
+    add(
+        "--poll-interval", metavar="SECS", type=_positive_secs, default=5.0,
+        help="look for work at least so often; new trials wake the worker anyway "
+        "(default: %(default)g)",
+    )  # fmt: skip
+    _add_limits(parser)
+    add(
+        "--workdir", metavar="DIR", type=Path,
+        help="call the objective in the directory DIR/<tid>, made if missing "
+        "(default: what the trial says, else the current directory)",
+    )  # fmt: skip
+    add(
+        "--no-subprocesses", dest="use_subprocesses", action="store_false",
+        help="call the objective in this very process; a crash then ends the worker",
+    )  # fmt: skip
+    add("--fresh-process", action="store_true", help="a new child process for every trial")
+    add(
+        "--stop-on-eof", action="store_true",
+        help="stop, as on SIGTERM, when standard input ends: when whoever started this dies",
+    )  # fmt: skip
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument(
+        "-q", "--quiet", dest="verbosity", action="store_const", const=-1, default=0,
+        help="say only what went wrong",
+    )  # fmt: skip
+    loudness.add_argument(
+        "-v", "--verbose", dest="verbosity", action="store_const", const=1, help="say more"
+    )
+    return parser
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    limits = parser.add_argument_group("when to stop")
+    limits.add_argument(
+        "--reserve-timeout", metavar="SECS", type=_positive_secs,
+        help="when there was nothing to claim for so long "
+        "(default: wait for ever; hyperopt's default was 120)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--max-jobs", metavar="N", type=_positive_int, help="after N trials (default: never)"
+    )
+    limits.add_argument(
+        "--max-jobs-in-db", metavar="N", type=_positive_int,
+        help="once the database holds N trials (default: never)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--max-consecutive-failures", metavar="N", type=_positive_int, default=4,
+        help="after N failed trials in a row (default: %(default)s)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--last-job-timeout", metavar="SECS", type=_positive_secs,
+        help="claim nothing later than this after the start (default: no limit)",
+    )  # fmt: skip
+
+
+def _positive_int(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return number
+
+
+def _positive_secs(text: str) -> float:
+    try:
+        secs = float(text)
+    except ValueError:
+        secs = -1.0
+    if not 0 < secs < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return secs
+
+
+def _explain_unknown(parser: argparse.ArgumentParser, word: str) -> str:
+    if not word.startswith("-"):
+        return f"unexpected argument {word!r}; the address of the database goes after --mongo"
+    name = word.partition("=")[0]
+    known = [option for action in parser._actions for option in action.option_strings]
+    # Not hpo.exceptions.did_you_mean: importing hpo takes longer than all the rest of this.
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"unknown option {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")

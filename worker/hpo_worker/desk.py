@@ -1,0 +1,95 @@
+"""What a running objective may ask of its worker, each a verb with arguments.
+
+    objective         sha256        -> the payload to rebuild the objective from
+    checkpoint        result        -> None; publishes a partial result
+    attachment        name          -> bytes
+    attach            name, bytes   -> None
+    detach            name          -> None
+    attachment_names                -> list of names
+
+An objective's code is not trusted to ask for anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from hpo.document import Claim, Document
+from hpo.exceptions import HpoError, LeaseLost, ServerUnreachable, UnloadableObjective
+from hpo.store.base import Store
+from hpo_worker.outcome import Interruption
+
+T = TypeVar("T")
+
+
+class Desk:
+    """Answers the questions of one trial's evaluation from the store.
+
+    Args:
+        store: where the trial lives.
+        trial: the RUNNING document.
+        insist: calls a function again while the server cannot be reached.
+
+    Attributes:
+        lost: why the evaluation has lost its purpose, or None.
+    """
+
+    def __init__(
+        self, store: Store, trial: Document, insist: Callable[[Callable[[], Any]], Any]
+    ) -> None:
+        self._store, self._trial, self._insist = store, trial, insist
+        self._held = Claim.of(trial)
+        self.lost: LeaseLost | ServerUnreachable | None = None
+        self._verbs: dict[str, Callable[..., Any]] = {
+            "objective": self._objective,
+            "checkpoint": self._checkpoint,
+            "attachment": lambda name: self._attachments()[name],
+            "attach": self._attach,
+            "detach": lambda name: self._attachments().__delitem__(name),
+            "attachment_names": lambda: list(self._attachments()),
+        }
+
+    def answer(self, verb: str, *arguments: Any) -> Any:
+        """Answer one question.
+
+        Raises:
+            Interruption: there is no point in evaluating any further.
+            HpoError, KeyError, TypeError, RuntimeError: the answer is this error.
+        """
+        act = self._verbs.get(verb)
+        if act is None:
+            raise TypeError(f"a worker does not answer to {verb!r}")
+        try:
+            return self._insist(lambda: act(*arguments))
+        except (LeaseLost, ServerUnreachable) as lost:
+            self.lost = lost
+            raise Interruption from lost
+        except (HpoError, KeyError, TypeError):
+            raise
+        # A driver's own exceptions might not survive the way to another process.
+        except Exception as error:
+            raise RuntimeError(f"{verb} failed: {type(error).__name__}: {error}") from error
+
+    def _objective(self, sha256: str | None) -> bytes:
+        if sha256 is None:
+            raise UnloadableObjective(
+                f"trial {self._trial['tid']} names no objective: it was not inserted by hpo's "
+                "fmin. Its own kind of worker has to take it."
+            )
+        try:
+            return self._store.get_objective(sha256)
+        except KeyError:
+            raise UnloadableObjective(
+                f"the objective {sha256[:12]}… of trial {self._trial['tid']} is not in the "
+                "database. Start the driver again: it stores its objective anew."
+            ) from None
+
+    def _checkpoint(self, result: Mapping[str, Any]) -> None:
+        self._store.checkpoint(self._held, result)
+
+    def _attachments(self) -> Any:
+        return self._store.trial_attachments(self._trial)
+
+    def _attach(self, name: str, value: bytes) -> None:
+        self._attachments()[name] = value
