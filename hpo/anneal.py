@@ -155,10 +155,12 @@ def _draw_in_window(
     position: float, bounds: tuple[float, float], width: float, rng: np.random.Generator
 ) -> float:
     low, high = bounds
-    half = 0.5 * width * (high - low)
+    # Never high - low, which is infinite for the widest ranges.
+    half = width * (0.5 * high - 0.5 * low)
     # The window is shifted, not cut, where it would cross a bound.
     middle = min(max(position, low + half), high - half)
-    return rng.uniform(middle - half, middle + half)
+    u = rng.random()
+    return (1.0 - u) * (middle - half) + u * (middle + half)
 
 
 def _keep_or_redraw(prior: Prior, model: int, width: float, rng: np.random.Generator) -> Any:

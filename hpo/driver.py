@@ -44,6 +44,7 @@ DRIVER_LEASE_SECS = 10.0
 _TICK_SECS = 1.0
 _QUIET_SECS_BEFORE_NOTICE = 5.0
 _PRESENCE_INTERVAL_SECS = 0.25
+_THIS_HOST = socket.gethostname()
 
 
 class FMinIter:
@@ -106,7 +107,7 @@ class FMinIter:
         self._show = show_progressbar if verbose else False
         self._start_workers = start_workers
         self._name = trials.exp_key or domain.name
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._owner = f"{_THIS_HOST}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._demand = _Demand()
         self._workers = _WorkersSeen(trials)
         self._requeue_due = _Every(_TICK_SECS)
@@ -253,7 +254,7 @@ class FMinIter:
     def _evaluate_one(self) -> None:
         """Claim the next trial and evaluate it here."""
         store = self.trials.store
-        trial = store.claim(self._owner, host=socket.gethostname(), exp_key=self.trials.exp_key)
+        trial = store.claim(self._owner, host=_THIS_HOST, exp_key=self.trials.exp_key)
         if trial is None:
             return
         held = Claim.of(trial)
@@ -280,7 +281,7 @@ class FMinIter:
         if self._requeue_due() and self.trials.running_owners:
             store.requeue_expired(exp_key)
         if self._lead_due():
-            self._leads = store.lead(exp_key, self._owner, DRIVER_LEASE_SECS)
+            self._leads = self._try_to_lead()
         if self._pool is not None and not self._workers.owners():
             self._pool.check()
 
@@ -290,12 +291,22 @@ class FMinIter:
         if not self.asynchronous:
             yield
             return
-        store, exp_key = self.trials.store, self.trials.exp_key
-        self._leads = store.lead(exp_key, self._owner, DRIVER_LEASE_SECS)
+        self._leads = self._try_to_lead()
         try:
             yield
         finally:
-            store.resign(exp_key, self._owner)
+            self.trials.store.resign(self.trials.exp_key, self._owner)
+
+    def _try_to_lead(self) -> bool:
+        store, exp_key = self.trials.store, self.trials.exp_key
+        if store.lead(exp_key, self._owner, DRIVER_LEASE_SECS):
+            return True
+        leader = store.experiment(exp_key).driver
+        if leader is None or not _has_died_here(leader):
+            return False
+        # Killed on this machine: its lease need not be waited for.
+        store.resign(exp_key, leader)
+        return store.lead(exp_key, self._owner, DRIVER_LEASE_SECS)
 
     @contextlib.contextmanager
     def _local_workers(self, reporter: Reporter) -> Iterator[None]:
@@ -378,6 +389,20 @@ class FMinIter:
         with os.fdopen(descriptor, "wb") as file:
             pickle.dump(self.trials, file)
         os.replace(draft, self.trials_save_file)
+
+
+def _has_died_here(owner: str) -> bool:
+    """Whether "host:pid:token" was a process of this machine that is no more."""
+    host, pid, _ = owner.rsplit(":", 2)
+    if host != _THIS_HOST:
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 class _Every:

@@ -415,7 +415,10 @@ def _pool_starter(
 ) -> Callable[[Callable[[str], None]], LocalWorkers] | None:
     if workers is None or not isinstance(trials, MongoTrials):
         return None
-    return lambda say: LocalWorkers(workers, trials.handle.url, trials.exp_key, say=say)
+    url, exp_key = trials.url, trials.exp_key
+    if url is None:
+        raise InvalidOption("workers= needs the URL: make the MongoTrials from it, not from a store")
+    return lambda say: LocalWorkers(workers, url, exp_key, say=say)
 
 
 def _run(search: FMinIter, verbose: bool) -> None:

@@ -38,10 +38,8 @@ def pack(domain: Domain) -> Packed:
     Raises:
         UnpicklableObjective: the text names the variable that cannot be pickled, and why.
     """
-    import cloudpickle
-
     try:
-        pickled = cloudpickle.dumps(domain)
+        pickled = _pickled(domain)
     except Exception as error:  # pickling runs user-defined __reduce__: it can raise anything
         raise UnpicklableObjective(_explain_unpicklable(domain, error)) from error
     header = json.dumps(
@@ -49,6 +47,22 @@ def pack(domain: Domain) -> Packed:
     )
     payload = header.encode() + b"\n" + pickled
     return Packed(hashlib.sha256(payload).hexdigest(), payload)
+
+
+def _pickled(thing: Any) -> bytes:
+    import cloudpickle
+
+    # In a process started by multiprocessing the user's script goes by another
+    # name than __main__. cloudpickle would refer to it by that name, and no
+    # worker could import it.
+    script = sys.modules.get("__mp_main__")
+    if script is None:
+        return bytes(cloudpickle.dumps(thing))
+    cloudpickle.register_pickle_by_value(script)
+    try:
+        return bytes(cloudpickle.dumps(thing))
+    finally:
+        cloudpickle.unregister_pickle_by_value(script)
 
 
 def unpack(payload: bytes) -> Domain:
@@ -137,10 +151,8 @@ def _find_culprit(domain: Domain) -> tuple[str, Any] | None:
 
 
 def _can_pickle(thing: Any) -> bool:
-    import cloudpickle
-
     try:
-        cloudpickle.dumps(thing)
+        _pickled(thing)
     except Exception:  # any failure is the answer
         return False
     return True

@@ -6,12 +6,12 @@ the rest; candidates are drawn from l, and the one with the largest l(x) / g(x)
 is proposed. Hyperparameters are treated one by one, parents before children,
 so that a conditional one is drawn only under the branch that was chosen.
 
-    symbol      meaning                                                  shape
-    N           trials that are finished, failed or pending
-    below       values of a hyperparameter in the good trials, oldest first  (n,)
-    above       the same in all others                                       (N - n,)
+    symbol      meaning                                              shape
+    N           number of trials that are finished, failed or pending
+    below       a hyperparameter's values in the good trials           (n,), oldest first
+    above       its values in all others                               (m,), oldest first
     l, g        the estimators fitted to below and above
-    candidates  draws from l                                   (n_EI_candidates,)
+    candidates  draws from l                                           (n_EI_candidates,)
 
 Trials that failed or still run are in `above`, so the search leaves failing
 regions, and several suggestions in flight spread out.
@@ -19,12 +19,13 @@ regions, and several suggestions in flight spread out.
 Source: hyperopt.tpe, whose estimators and defaults these are, but for this: every
 id gets a document, and sees those before it; a trial without a loss is never
 good; draws come by inversion, not by rejection; integers of a very wide range
-get a Parzen estimator instead of a table.
+have a Parzen estimator instead of a table.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -42,7 +43,7 @@ from hpo.algobase import (
 )
 from hpo.document import Document, Tid
 from hpo.observations import Observations
-from hpo.space import Categorical, Continuous, Integers, Prior, Space, Uniform
+from hpo.space import Categorical, Continuous, Integers, Prior, Space
 from hpo.surrogate.categorical import fit_categorical
 from hpo.surrogate.mixture import NormalMixture
 from hpo.surrogate.parzen import N_RECENT, adaptive_parzen_normal
@@ -60,9 +61,8 @@ _default_gamma = 0.25
 _default_n_startup_jobs = 20
 _default_linear_forgetting = N_RECENT
 
-
-# Integers of a wider range are not tabulated: a table of a billion counts would
-# fill the memory, and its neighbours would learn nothing from each other.
+# Integers of a wider range get no table of counts: one of a billion entries would
+# fill the memory, and neighbours would learn nothing from each other.
 _MAX_TABULATED_INTEGERS = 4096
 
 # Keeps a quantile off 0 and 1, where an unbounded distribution is infinite.
@@ -130,13 +130,13 @@ def suggest(
     if verbose:
         _log_what_is_known(observations)
     if len(new_ids) > 1:
+        # Each pick is added as a pending trial, which is not for others to see.
         observations = observations.copy()
-    chosen = []
+    chosen: list[dict[str, Any]] = []
     for tid in new_ids:
-        values = suggest_values(domain.space, observations, tid, seed, options)
-        chosen.append(values)
-        if len(new_ids) > 1:
-            observations.add_pending(tid, values)
+        if chosen:
+            observations.add_pending(new_ids[len(chosen) - 1], chosen[-1])
+        chosen.append(suggest_values(domain.space, observations, tid, seed, options))
     documents: list[Document] = domain.new_trials(trials, new_ids, chosen)
     return documents
 
@@ -182,7 +182,8 @@ def _history(observations: Observations) -> npt.NDArray[np.int64]:
 
 
 def _known(column: Floats) -> Floats:
-    return column[~np.isnan(column)]
+    # NaN where the hyperparameter is inactive; an infinite value is no position to learn from.
+    return column[np.isfinite(column)]
 
 
 def _best_candidate(
@@ -213,39 +214,32 @@ def fit_estimator(prior: Prior, observed: Floats, prior_weight: float) -> Estima
     """Fit the estimator that suits a prior to the values observed under it.
 
     Args:
-        observed: stored values, oldest first, no NaN; shape (n,), may be empty.
+        observed: stored values, oldest first, finite; shape (n,), may be empty.
     """
     if isinstance(prior, Categorical):
         return fit_categorical(observed, prior.p, prior_weight)
-    if isinstance(prior, Integers):
-        return _fit_integers(prior, observed, prior_weight)
-    if isinstance(prior, Continuous):
+    if isinstance(prior, Integers) and prior.n_values <= _MAX_TABULATED_INTEGERS:
+        equal = np.full(prior.n_values, 1.0 / prior.n_values)
+        return fit_categorical(observed, equal, prior_weight, first=prior.low)
+    if isinstance(prior, Continuous) and math.isfinite(prior.latent_mu_sigma[1]):
         return _fit_continuous(prior, observed, prior_weight)
     return _QuantileEstimator.fit(prior, observed, prior_weight)
 
 
-def _fit_integers(prior: Integers, observed: Floats, prior_weight: float) -> Estimator:
-    n_options = prior.high - prior.low
-    if n_options <= _MAX_TABULATED_INTEGERS:
-        equal = np.full(n_options, 1.0 / n_options)
-        return fit_categorical(observed, equal, prior_weight, first=prior.low)
-    # Each integer owns the cell of half a unit to either side.
-    return _fit_continuous(
-        Uniform(low=prior.low - 0.5, high=prior.high - 0.5, q=1.0), observed, prior_weight
-    )
-
-
 def _fit_continuous(prior: Continuous, observed: Floats, prior_weight: float) -> NormalMixture:
     low, high = prior.latent_bounds
-    mu, sigma = prior.latent_mu_sigma
-    parzen = adaptive_parzen_normal(prior.to_latent(observed), prior_weight, mu, sigma)
+    parzen = adaptive_parzen_normal(
+        prior.to_latent(observed), prior_weight, *prior.latent_mu_sigma
+    )
     return NormalMixture(*parzen, low=low, high=high, is_log=prior.is_log, q=prior.q)
 
 
 class _QuantileEstimator:
-    """Values of any distribution, estimated by where they stand in its quantiles.
+    """Values of any distribution, estimated by where they stand among its quantiles.
 
-    The change of variable cancels in l / g, so the density is left in quantiles.
+    It serves distributions that only scipy knows, integers of a wide range, and
+    ranges wider than a float can tell. The change of variable cancels in l / g,
+    so the density is left in quantiles.
     """
 
     def __init__(self, prior: Prior, quantiles: NormalMixture) -> None:

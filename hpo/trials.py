@@ -484,6 +484,9 @@ class MongoTrials(Trials):
         cmd, workdir: what new documents say in misc (hyperopt's workers read it).
         refresh: read what the database holds already.
 
+    Attributes:
+        url: as given, or None for an open MongoStore.
+
     Raises:
         InvalidUrl, ServerUnreachable, AccessDenied: with what to do next.
 
@@ -502,7 +505,8 @@ class MongoTrials(Trials):
     ) -> None:
         from hpo.store.mongo import MongoStore
 
-        self._mongo = url if isinstance(url, MongoStore) else MongoStore.connect(str(url))
+        self._mongo = url if isinstance(url, MongoStore) else MongoStore.connect(url)
+        self.url = None if isinstance(url, MongoStore) else url
         self._cmd, self._workdir = cmd, workdir
         super().__init__(exp_key, refresh, store=self._mongo)
 

@@ -15,7 +15,7 @@ from hpo.exceptions import InvalidOption
 from hpo.observations import Observations
 from hpo.space import Space
 from hpo.trials import Trials
-from tests.test_tpe import EVERY_KIND, at_random, finished, observe, search
+from tests.searches import EVERY_KIND, EXTREME_KINDS, at_random, finished, observe, search
 
 X = Space({"x": hp.uniform("x", -5.0, 5.0)})
 
@@ -124,6 +124,16 @@ def test_every_kind_gets_values_that_its_prior_could_draw(kind):
     for values in draws(space, observations, 50):
         assert hyperparameter.prior.contains(values[label]), values
         assert type(values[label]) is (int if hyperparameter.is_integer else float)
+
+
+@pytest.mark.parametrize("kind", EXTREME_KINDS)
+def test_extreme_spaces_get_finite_values_in_range(kind):
+    space = Space({"v": EXTREME_KINDS[kind]})
+    ((label, hyperparameter),) = space.hyperparameters.items()
+
+    observations = search(anneal.suggest_values, space, lambda v: math.sin(v[label]), 30, 0)
+
+    assert all(hyperparameter.prior.contains(value) for value in observations.column(label))
 
 
 def test_an_option_that_no_longer_exists_is_not_proposed():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -174,6 +175,25 @@ def test_many_rows_keep_their_contents_while_the_columns_grow():
     assert observations.losses.tolist() == [-tid for tid in range(1000)]
     assert observations.column("x").tolist() == [tid / 2 for tid in range(1000)]
     assert observations.is_ok.all()
+
+
+def test_a_trial_of_20_labels_takes_less_than_400_bytes():
+    labels = [f"label {i}" for i in range(20)]
+    tracemalloc.start()
+
+    observations = Observations()
+    for tid in range(5000):
+        observations.update(finished_with(labels, tid))
+
+    n_bytes, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert n_bytes / 5000 < 400
+
+
+def finished_with(labels, tid):
+    vals = {label: [0.5] for label in labels}
+    result = {"status": "ok", "loss": 1.0}
+    return {"tid": tid, "state": JOB_STATE_DONE, "result": result, "misc": {"vals": vals}}
 
 
 def test_readers_get_views_that_they_cannot_write_to():

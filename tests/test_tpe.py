@@ -11,18 +11,21 @@ from scipy import stats
 
 from hpo import hp, rand, tpe
 from hpo.algobase import suggestion_rng
-from hpo.document import (
-    JOB_STATE_CANCEL,
-    JOB_STATE_DONE,
-    JOB_STATE_ERROR,
-    JOB_STATE_NEW,
-    new_trial,
-)
+from hpo.document import JOB_STATE_CANCEL, JOB_STATE_DONE, JOB_STATE_NEW, new_trial
 from hpo.domain import Domain
 from hpo.exceptions import InvalidOption
 from hpo.observations import Observations
 from hpo.space import Space
 from hpo.trials import Trials
+from tests.searches import (
+    EVERY_KIND,
+    EXTREME_KINDS,
+    at_random,
+    failed,
+    finished,
+    observe,
+    search,
+)
 
 X = Space({"x": hp.uniform("x", -5.0, 5.0)})
 
@@ -35,53 +38,6 @@ BRANCHES = Space(
         ],
     )
 )
-
-EVERY_KIND = {
-    "uniform": hp.uniform("v", -1.0, 3.0),
-    "quniform": hp.quniform("v", 0.0, 10.0, 2.5),
-    "uniformint": hp.uniformint("v", -3, 8),
-    "loguniform": hp.loguniform("v", -8.0, 0.0),
-    "qloguniform": hp.qloguniform("v", -1.0, 5.0, 2.0),
-    "normal": hp.normal("v", 1.0, 2.0),
-    "qnormal": hp.qnormal("v", 1.0, 2.0, 0.5),
-    "lognormal": hp.lognormal("v", 0.0, 1.0),
-    "qlognormal": hp.qlognormal("v", 0.0, 1.0, 1.0),
-    "randint": hp.randint("v", 3, 9),
-    "wide randint": hp.randint("v", 10**9),
-    "choice": hp.choice("v", ["a", "b", "c"]),
-    "pchoice": hp.pchoice("v", [(0.7, "a"), (0.2, "b"), (0.1, "c")]),
-    "scipy": stats.gamma(2.0),
-}
-
-
-def finished(tid, values, loss):
-    result = {"status": "ok", "loss": loss}
-    return {**new_trial(tid, values=values), "state": JOB_STATE_DONE, "result": result}
-
-
-def failed(tid, values):
-    document = {**new_trial(tid, values=values), "state": JOB_STATE_ERROR}
-    return {**document, "error": ["ValueError", "no"]}
-
-
-def observe(*documents):
-    observations = Observations()
-    for document in documents:
-        observations.update(document)
-    return observations
-
-
-def search(algorithm, space, loss_of, n_trials, seed):
-    """Run a search without a driver. Returns its observations."""
-    observations = Observations()
-    for tid in range(n_trials):
-        values = algorithm(space, observations, tid, seed)
-        observations.update(finished(tid, values, loss_of(values)))
-    return observations
-
-
-def at_random(space, observations, tid, seed):
-    return rand.suggest_values(space, tid, seed)
 
 
 # --- searching ---
@@ -267,7 +223,9 @@ def test_one_observation_is_enough():
     assert -5 <= x <= 5
 
 
-@pytest.mark.parametrize("values", [[-5.0, 5.0], [-1e9, 1e9], [5.0] * 2, [0.0, 0.0]])
+@pytest.mark.parametrize(
+    "values", [[-5.0, 5.0], [-1e9, 1e9], [5.0, 5.0], [0.0, 0.0], [math.inf, 1.0]]
+)
 def test_values_on_and_outside_the_bounds_give_proposals_inside(values):
     documents = [finished(tid, {"x": values[tid % 2]}, tid) for tid in range(30)]
 
@@ -303,6 +261,19 @@ def test_every_kind_gets_values_that_its_prior_could_draw(kind):
     # The loss is the value itself, so the search goes down.
     late, early = observations.column(label)[-30:], observations.column(label)[:30]
     assert np.median(late) <= np.median(early)
+
+
+@pytest.mark.parametrize("kind", EXTREME_KINDS)
+def test_extreme_spaces_get_finite_values_in_range(kind):
+    space = Space({"v": EXTREME_KINDS[kind]})
+    ((label, hyperparameter),) = space.hyperparameters.items()
+    options = tpe.Options(n_startup_jobs=5)
+
+    observations = search(
+        partial(tpe.suggest_values, options=options), space, lambda v: math.sin(v[label]), 30, 0
+    )
+
+    assert all(hyperparameter.prior.contains(value) for value in observations.column(label))
 
 
 def test_only_active_hyperparameters_are_proposed():

@@ -53,6 +53,10 @@ class SymbolTable:
                 "register a function with @scope.define"
             ) from None
 
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        # A function that mentions `scope` must find the worker's own when it is unpickled there.
+        return "scope" if self is scope else super().__reduce__()
+
     def __dir__(self) -> Iterable[str]:
         return [*super().__dir__(), *self._entries]
 

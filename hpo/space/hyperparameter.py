@@ -70,7 +70,8 @@ class Hyperparameter:
         """
         if self.prior is None and self.kind not in KINDS:
             return value
-        number = value.item() if isinstance(value, np.generic) else value
+        is_scalar = isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0
+        number = value.item() if is_scalar else value
         if not isinstance(number, (int, float)):
             hint = "; take its only element" if np.size(number) == 1 and np.ndim(number) else ""
             raise InvalidConfiguration(
@@ -82,7 +83,7 @@ class Hyperparameter:
                 f"number from 0 to {len(self.options) - 1}, not {value!r}"
             )
         # A database shell may have stored 3 as 3.0.
-        return int(number) if self.is_integer and number == int(number) else number
+        return int(number) if self.is_integer and float(number).is_integer() else number
 
     def draw(self, rng: Rng, evaluation: Evaluation) -> Any:
         """Draw a value, given those of the parents.

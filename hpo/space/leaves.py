@@ -100,7 +100,7 @@ def _steps(node: Apply, holders: set[Apply]) -> Iterator[tuple[Apply, Path]]:
 
 
 def _operation_steps(node: Apply, holders: set[Apply]) -> Iterator[tuple[Apply, Path]]:
-    """In `10 ** leaf` the leaf has the operation's path; in `leaf + leaf` each has its position."""
+    """A leaf alone in an operation takes its path, as in `10 ** leaf`; several are numbered."""
     names = [str(i) for i in range(len(node.pos_args))] + [name for name, _ in node.named_args]
     is_alone = sum(child in holders for child in node.inputs()) == 1
     for child, name in zip(node.inputs(), names, strict=True):

@@ -47,10 +47,10 @@ Size = int | tuple[int, ...] | None
 # exp of anything larger is infinite.
 LARGEST_LOG = math.log(np.finfo(np.float64).max)
 # exp of anything smaller is 0.
-SMALLEST_LOG = math.log(np.nextafter(0.0, 1.0))
-# A value that was rounded to 0 has no logarithm; these are its stand-ins.
-TINY = float(np.finfo(np.float64).tiny)
-TINY_QUANTISED = 1e-12
+SMALLEST_POSITIVE = float(np.nextafter(0.0, 1.0))
+SMALLEST_LOG = math.log(SMALLEST_POSITIVE)
+# A value that was rounded to 0 has no logarithm; this is its stand-in.
+SMALLEST_QUANTISED = 1e-12
 # Whole numbers further out are not worth an integer that may overflow.
 LARGEST_INTEGER = 2**62
 # Bounds given as np.log(…) come back from exp with a rounding error of this order.
@@ -110,6 +110,10 @@ class Prior(ABC):
     def cdf(self, x: ArrayLike) -> Any:
         """Probability of a value of at most `x`, in the shape of `x`."""
 
+    def __str__(self) -> str:
+        given = (f"{name}={value}" for name, value in self.arguments.items())
+        return f"{self.kind}({', '.join(given)})"
+
     def sample(self, rng: Rng, size: Size = None) -> Any:
         """Draw one value, or an array of shape `size`."""
         return self.ppf(rng.random(size))
@@ -121,10 +125,14 @@ class Prior(ABC):
         """
         if not _is_finite_number(value) or (self.is_integer and float(value) % 1 != 0):
             return False
-        low, high = self.bounds
+        low, high = self._accepted_bounds
         scale = max(abs(low), abs(high)) if math.isfinite(high - low) else 0.0
         slack = RELATIVE_TOLERANCE * (abs(value) if self.is_log else scale)
         return bool(low - slack <= value <= high + slack)
+
+    @property
+    def _accepted_bounds(self) -> tuple[float, float]:
+        return self.bounds
 
     def to_latent(self, x: ArrayLike) -> Floats:
         """z of each x, as an array in the shape of `x`."""
@@ -198,17 +206,19 @@ class Continuous(Prior):
         return np.log(np.maximum(values, self._least_positive)) if self.is_log else values
 
     def from_latent(self, z: ArrayLike) -> Any:
-        values = np.clip(_as_floats(z), *self.latent_bounds)
-        if self.is_log:
-            values = np.exp(np.minimum(values, LARGEST_LOG))
-        if self.q is not None:
-            values = np.rint(values / self.q) * self.q
-        return self._as_values(np.asarray(values))
+        values = self._unrounded(np.clip(_as_floats(z), *self.latent_bounds))
+        return self._as_values(values if self.q is None else _rounded(values, self.q))
+
+    def _unrounded(self, z: Floats) -> Floats:
+        if not self.is_log:
+            return z
+        # Beyond these the logarithm of the result would not be finite.
+        return np.asarray(np.exp(np.clip(z, SMALLEST_LOG, LARGEST_LOG)))
 
     @property
     def _least_positive(self) -> float:
         """What a value that was rounded to 0 counts as, so that it has a logarithm."""
-        return TINY if self.q is None else TINY_QUANTISED
+        return SMALLEST_POSITIVE if self.q is None else SMALLEST_QUANTISED
 
 
 @dataclass(frozen=True)
@@ -250,6 +260,12 @@ class Uniform(Continuous):
     def bounds(self) -> tuple[float, float]:
         return self.from_latent(self.low), self.from_latent(self.high)
 
+    @cached_property
+    def _accepted_bounds(self) -> tuple[float, float]:
+        # With q = 2 the least value of [-1, 3] is 0, but -1 is still within the bounds.
+        low, high = self._unrounded(_as_floats([self.low, self.high])).tolist()
+        return min(low, self.bounds[0]), max(high, self.bounds[1])
+
     @property
     def latent_bounds(self) -> tuple[float, float]:
         return self.low, self.high
@@ -268,7 +284,7 @@ class Uniform(Continuous):
 
     @property
     def _least_positive(self) -> float:
-        return max(math.exp(self.low), TINY)
+        return max(math.exp(self.low), SMALLEST_POSITIVE)
 
 
 @dataclass(frozen=True)
@@ -498,6 +514,13 @@ def prior_of_kind(kind: str, arguments: Mapping[str, Any]) -> Prior:
 
 def _as_floats(x: ArrayLike) -> Floats:
     return np.asarray(x, dtype=np.float64)
+
+
+def _rounded(values: Floats, q: float) -> Floats:
+    """To multiples of q; numbers too large to count their steps are left as they are."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        n_steps = np.rint(values / q)
+        return np.where(np.isfinite(n_steps), n_steps * q, values)
 
 
 def _unwrapped(x: NDArray[Any]) -> Any:

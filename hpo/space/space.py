@@ -84,9 +84,16 @@ class Space:
                 own_rngs[label] = np.random.default_rng(rng.integers(2**63))
         while lacking := [label for label in self._active(values) if label not in values]:
             for label in lacking:
-                parameter = self.hyperparameters[label]
-                values[label] = parameter.draw(own_rngs[label], self._evaluation(values))
+                values[label] = self.draw(label, values, own_rngs[label])
         return {label: values[label] for label in self._active(values)}
+
+    def draw(self, label: str, values: Mapping[str, Any], rng: Rng) -> Any:
+        """Draw the value of one hyperparameter.
+
+        Args:
+            values: of its parents, at least, as plain numbers.
+        """
+        return self.hyperparameters[label].draw(rng, self._evaluation(values))
 
     def active_labels(self, values: Mapping[str, Any]) -> tuple[str, ...]:
         """The labels that are active, parents before children.

@@ -114,18 +114,26 @@ class NormalMixture:
         # Candidates repeat on a coarse grid; each cell is integrated once.
         cells, which = np.unique(values, return_inverse=True)
         lower, upper = self._latent_edge(cells - 0.5 * q), self._latent_edge(cells + 0.5 * q)
-        lower = (lower[:, None] - self.mus) / self.sigmas
-        upper = (upper[:, None] - self.mus) / self.sigmas
-        probability = truncnorm.mass(lower, upper) @ self.weights
+        log_probability = self._log_mass_between(lower, upper) - self._log_accepted
+        # Far from 0, a float cannot tell x + q/2 from x - q/2.
+        has_vanished = lower == upper
+        if has_vanished.any():
+            log_probability[has_vanished] = self._log_pdf(cells[has_vanished]) + math.log(q)
+        return log_probability[which]
+
+    def _log_mass_between(self, lower: Floats, upper: Floats) -> Floats:
+        """log(sum_k w_k mass of component k between latent positions), shape (n,)."""
+        a = (lower[:, None] - self.mus) / self.sigmas
+        b = (upper[:, None] - self.mus) / self.sigmas
+        total = truncnorm.mass(a, b) @ self.weights
         with np.errstate(divide="ignore"):
-            log_probability = np.log(probability)
-        is_tiny = probability < _LEAST_PRECISE
+            log_total: Floats = np.log(total)
+        is_tiny = total < _LEAST_PRECISE
         if is_tiny.any():
             # No component is near: only logarithms are small enough.
-            log_masses = truncnorm.log_mass(lower[is_tiny], upper[is_tiny])
-            log_probability[is_tiny] = _log_sum_exp(log_masses + self._log_weights)
-        log_probability -= self._log_accepted
-        return log_probability[which]
+            log_masses = truncnorm.log_mass(a[is_tiny], b[is_tiny])
+            log_total[is_tiny] = _log_sum_exp(log_masses + self._log_weights)
+        return log_total
 
     # --- components ---
 

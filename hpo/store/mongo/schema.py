@@ -67,7 +67,7 @@ def number_old_trials(jobs: Collection[Document], exp_key: str | None) -> int:
         last = jobs.find_one(queries.numbered(exp_key), sort=queries.BY_NUMBER_DOWN)
         first = 0 if last is None else int(last["number"]) + 1
         # Numbers are dense, so as many trials as numbers leave none without.
-        if jobs.count_documents(queries.trials_in(exp_key)) <= first:
+        if jobs.count_documents(queries.in_experiment(exp_key)) <= first:
             return n_numbered
         old = jobs.find(queries.unnumbered(exp_key), {"_id": 1}, sort=queries.BY_TID)
         writes = [

@@ -1,0 +1,438 @@
+"""The `hpo` command, as it is typed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import select
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pymongo
+import pytest
+
+from hpo import cli
+from hpo.document import Claim, new_trial
+from hpo.store.base import WorkerPresence
+from hpo.store.mongo import MongoStore
+from hpo.store.mongo.mongod import holder_pid
+from tests.servers import kill_server
+
+DEADLINE_SECS = 30.0
+
+
+@pytest.fixture
+def store(mongo_url) -> Iterator[MongoStore]:
+    """The store that the commands under test look at."""
+    opened = MongoStore.connect(mongo_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def hpo(mongo_url, monkeypatch, capsys):
+    """Run a command on the store's database; returns (exit code, stdout, stderr)."""
+    monkeypatch.setenv("HPO_MONGO_URL", mongo_url)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            code = cli.main(words)
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 1
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def insert(store: MongoStore, exp_key: str | None, losses: list[float | None]) -> list[int]:
+    """Store one trial per loss: finished with it, failed for None."""
+    tids = store.allocate_tids(len(losses))
+    store.insert([new_trial(tid, exp_key=exp_key, params={"lr": 0.1 * tid}) for tid in tids])
+    for loss in losses:
+        held = store.claim("node1:1:x", exp_key=exp_key)
+        assert held is not None
+        if loss is None:
+            store.fail(Claim.of(held), ("ValueError", "no"))
+        else:
+            store.finish(Claim.of(held), {"status": "ok", "loss": loss})
+    return tids
+
+
+def table(text: str) -> list[list[str]]:
+    """The cells of a printed table, header included."""
+    return [re.split(r"\s{2,}", line.strip()) for line in text.splitlines() if "  " in line]
+
+
+# --- status -----------------------------------------------------------------------
+
+
+def test_status_counts_the_trials_of_every_experiment(hpo, store):
+    insert(store, "digits", [0.5, 0.25, None])
+    insert(store, "letters", [])
+    store.insert([new_trial(tid, exp_key="letters") for tid in store.allocate_tids(2)])
+    store.announce(WorkerPresence("node1:1:x", "node1", 1, exp_key="digits"), 60)
+
+    code, out, _ = hpo("status")
+
+    assert code == 0
+    header, digits, letters = table(out)
+    assert header == [
+        *("experiment", "new", "running", "done", "error", "cancel", "best loss", "workers"),
+    ]
+    assert digits == ["digits", "0", "0", "2", "1", "0", "0.25", "1"]
+    assert letters == ["letters", "2", "0", "0", "0", "0", "-", "0"]
+    assert "1 worker alive: 1 idle" in out
+
+
+def test_status_shows_one_experiment_if_asked(hpo, store):
+    insert(store, "digits", [0.5])
+    insert(store, "letters", [0.5])
+
+    _, out, _ = hpo("status", "--exp-key", "digits")
+
+    assert "digits" in out and "letters" not in out
+
+
+def test_status_of_an_empty_database_is_not_an_error(hpo):
+    code, out, _ = hpo("status")
+
+    assert code == 0
+    assert "no experiment has trials yet" in out and "0 workers alive" in out
+
+
+def test_status_says_why_a_worker_cannot_work(hpo, store):
+    store.announce(
+        WorkerPresence("node1:1:x", "node1", 1, state="unfit", message="no module named 'mine'"),
+        60,
+    )
+
+    _, out, _ = hpo("status")
+
+    assert "node1:1:x cannot work: no module named 'mine'" in out
+
+
+# --- best -------------------------------------------------------------------------
+
+
+def test_best_lists_the_least_losses_first_with_their_parameters(hpo, store):
+    tids = insert(store, "digits", [0.5, 0.25, None, float("nan"), 0.75])
+
+    code, out, _ = hpo("best", "digits", "-n", "2")
+
+    assert code == 0
+    header, first, second = table(out)
+    assert header == ["trial", "loss", "parameters"]
+    assert first == [str(tids[1]), "0.25", f"lr={0.1 * tids[1]:.6g}"]
+    assert second[:2] == [str(tids[0]), "0.5"]
+
+
+def test_best_takes_the_database_as_its_first_argument_too(hpo, store, mongo_url, tmp_path):
+    insert(store, "digits", [0.5])
+    (tmp_path / "url").write_text(mongo_url)
+
+    for url in (mongo_url, f"file:{tmp_path / 'url'}"):
+        assert "0.5" in hpo("best", url, "digits")[1]
+
+
+def test_best_of_an_experiment_that_has_no_result_yet_exits_1(hpo, store):
+    insert(store, "digits", [None])
+
+    code, _, err = hpo("best", "digits")
+
+    assert code == 1
+    assert "no trial of 'digits' has finished" in err
+
+
+def test_an_experiment_that_does_not_exist_is_answered_with_the_one_meant(hpo, store):
+    insert(store, "digits", [0.5])
+
+    for command in (["best", "digit"], ["rm", "digit", "--yes"], ["status", "--exp-key", "digit"]):
+        code, _, err = hpo(*command)
+        assert code == 1
+        assert "no experiment 'digit'; did you mean 'digits'?" in err
+
+
+def test_the_experiment_without_a_name_is_written_as_a_dash(hpo, store):
+    insert(store, None, [0.5])
+
+    assert table(hpo("status")[1])[1][0] == "-"
+    assert "0.5" in hpo("best", "-")[1]
+
+
+# --- requeue ------------------------------------------------------------------------
+
+
+def test_requeue_returns_the_trials_of_dead_workers_only(hpo, store, mongo_url):
+    tids = store.allocate_tids(2)
+    store.insert([new_trial(tid, exp_key="digits") for tid in tids])
+    for owner in ("node1:1:x", "node2:2:y"):
+        store.claim(owner, exp_key="digits")
+    expire(mongo_url, tids[0])
+
+    code, out, _ = hpo("requeue")
+
+    assert (code, out.strip()) == (0, f"1 expired trial: {tids[0]}")
+    assert store.count("digits", [0]) == 1
+    assert hpo("requeue", mongo_url, "digits")[1].strip() == "0 expired trials"
+
+
+def expire(mongo_url: str, tid: int) -> None:
+    with pymongo.MongoClient(mongo_url) as client:
+        jobs = client.get_default_database()["jobs"]
+        jobs.update_one(
+            {"tid": tid},
+            [{"$set": {"lease_until": {"$subtract": ["$$NOW", 1000]}}}],
+        )
+
+
+# --- rm -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("answer", "removed"), [("y\n", True), ("n\n", False), ("\n", False)])
+def test_rm_asks_before_it_removes(hpo, store, monkeypatch, answer, removed):
+    insert(store, "digits", [0.5, 0.25])
+    monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+
+    code, out, _ = hpo("rm", "digits")
+
+    assert "Remove 'digits': 2 trials (0 still open)" in out
+    assert code == (0 if removed else 1)
+    assert ("digits" in store.exp_keys()) is not removed
+
+
+def test_rm_leaves_the_other_experiments_alone(hpo, store):
+    insert(store, "digits", [0.5])
+    insert(store, "letters", [0.5])
+
+    code, out, _ = hpo("rm", "digits", "--yes")
+
+    assert code == 0
+    assert "removed 'digits' and its 1 trial" in out
+    assert store.exp_keys() == ["letters"]
+
+
+def test_rm_without_anybody_to_ask_removes_nothing(hpo, store, monkeypatch):
+    insert(store, "digits", [0.5])
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+
+    code, _, err = hpo("rm", "digits")
+
+    assert code == 2
+    assert "add --yes" in err
+    assert store.exp_keys() == ["digits"]
+
+
+# --- mistakes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["statsu"], "unknown command 'statsu'; did you mean 'status'?"),
+        (["status", "--exp_key", "x"], "unknown option '--exp_key'; did you mean '--exp-key'?"),
+        (["serve", "--bnd=node7"], "unknown option '--bnd'; did you mean '--bind'?"),
+        (["status", "a/b", "c/d"], "too many arguments"),
+        (["best", "digits", "-n", "0"], "'0' is not a whole number from 1"),
+        (["serve", "--port", "70000"], "'70000' is not a port"),
+        ([], "required: COMMAND"),
+        (["status", "mongdb://node7/x"], "did you mean 'mongodb'"),
+        (["status", "file:/no/such/file"], "there is no file '/no/such/file'"),
+        (["status", "mongodb://node7/x?gama=1"], "unknown option 'gama'"),
+    ],
+)
+def test_a_mistake_is_one_line_on_stderr_and_exit_2(hpo, words, says):
+    code, out, err = hpo(*words)
+
+    assert (code, out) == (2, "")
+    assert says in err
+    assert err.count("\n") == 1 and "Traceback" not in err
+
+
+def test_without_a_database_the_variable_is_named(hpo, monkeypatch):
+    monkeypatch.delenv("HPO_MONGO_URL")
+
+    code, _, err = hpo("status")
+
+    assert code == 2 and "$HPO_MONGO_URL" in err
+
+
+def test_a_wrong_password_exits_2_and_is_not_echoed(hpo, mongo_server):
+    url = f"mongodb://hpo:hunter2secret@127.0.0.1:{mongo_server.port}/x?authSource=admin"
+
+    code, out, err = hpo("status", url)
+
+    assert code == 2
+    assert "hunter2secret" not in out + err and mongo_server.password not in out + err
+    assert err.startswith("hpo status: ")
+
+
+def test_a_server_that_does_not_answer_exits_69(hpo):
+    code, _, err = hpo("status", "mongodb://ann:hunter2secret@127.0.0.1:9/x?connectTimeoutMS=200")
+
+    assert code == 69
+    assert "127.0.0.1:9" in err and "hunter2secret" not in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["mongodb://ann:hunter2secret@node7/x"],
+        ["statsu", "mongodb://ann:hunter2secret@node7/x"],
+        ["status", "x/y", "mongodb://ann:hunter2secret@node7/x"],
+        ["status", "--mongo=mongodb://ann:hunter2secret@node7/x"],
+        ["status", "mongodb://ann:hunter2secret/x"],
+    ],
+)
+def test_a_password_at_the_wrong_place_is_not_echoed(hpo, words):
+    code, out, err = hpo(*words)
+
+    assert code == 2
+    assert "hunter2secret" not in out + err
+
+
+def test_help_documents_the_exit_codes(hpo):
+    for words in (["--help"], ["serve", "--help"], ["status", "--help"]):
+        code, out, _ = hpo(*words)
+        assert code == 0
+        assert "exit codes:" in out and "69" in out
+
+
+def test_help_loads_no_database_driver():
+    program = (
+        "import sys, contextlib, hpo.cli\n"
+        "with contextlib.suppress(SystemExit): hpo.cli.main(['--help'])\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+
+    assert ran.returncode == 0, ran.stderr
+    assert not {"pymongo", "bson"} & set(ran.stderr.split())
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(store, mongo_url):
+    insert(store, "digits", [0.5])
+    environ = os.environ | {"HPO_MONGO_URL": mongo_url}
+    command = [sys.executable, "-m", "hpo.cli", "status"]
+
+    with subprocess.Popen(command, env=environ, stdout=-1, stderr=-1) as ran:
+        assert ran.stdout is not None and ran.stderr is not None
+        ran.stdout.close()
+        assert ran.stderr.read() == b""
+
+
+# --- serve ----------------------------------------------------------------------------
+
+
+class Serving:
+    """`hpo serve` in a process of its own."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "hpo.cli", "serve", "--dir", str(directory), *options]
+        self.process = subprocess.Popen(command, stdout=-1, stderr=-1, text=True)
+        self.said = self._read_until("Ctrl-C ends it")
+
+    def _read_until(self, words: str) -> str:
+        assert self.process.stdout is not None and self.process.stderr is not None
+        said, deadline = "", time.monotonic() + DEADLINE_SECS
+        while words not in said:
+            ready, _, _ = select.select([self.process.stdout], [], [], DEADLINE_SECS)
+            line = self.process.stdout.readline() if ready else ""
+            assert line and time.monotonic() < deadline, said + self.process.stderr.read()
+            said += line
+        return said
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        self.process.communicate(timeout=DEADLINE_SECS)
+        return self.process.returncode
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Start `hpo serve` on one directory; ended afterwards."""
+    started: list[Serving] = []
+
+    def start(*options: str) -> Serving:
+        started.append(Serving(tmp_path / "mongo", *options))
+        return started[-1]
+
+    yield start
+    for serving in started:
+        serving.process.kill()
+        serving.process.communicate()
+    kill_server(tmp_path / "mongo")
+
+
+def test_serve_writes_the_url_for_others_and_tells_how_to_join(serve, tmp_path):
+    serving = serve()
+
+    url_file = tmp_path / "mongo" / "url"
+    url = url_file.read_text().strip()
+    assert stat.S_IMODE(url_file.stat().st_mode) == 0o600
+    assert f"hpo-worker --mongo file:{url_file}" in serving.said
+    assert pymongo.uri_parser.parse_uri(url)["password"] not in serving.said
+    with contextlib.closing(MongoStore.connect(f"file:{url_file}")) as store:
+        insert(store, "digits", [0.5])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_serve_ends_cleanly_when_told_to(serve, tmp_path, number):
+    serving = serve()
+
+    assert serving.end(number) == 0
+    assert holder_pid(tmp_path / "mongo") is None
+    assert not (tmp_path / "mongo" / "url").exists(), "it would name a server that is gone"
+
+
+def test_a_second_serve_on_the_same_directory_joins_and_takes_over(serve, tmp_path):
+    first, second = serve(), serve()
+
+    assert "MongoDB started" in first.said
+    assert "MongoDB ran already, joined" in second.said
+    assert first.end() == 0
+    assert (tmp_path / "mongo" / "url").exists(), "the second one still serves it"
+    assert second.end() == 0
+    assert holder_pid(tmp_path / "mongo") is None
+
+
+def test_serve_binds_another_address_and_names_it_in_the_url(serve, tmp_path):
+    file = tmp_path / "rendezvous"
+
+    serving = serve("--bind", "127.0.0.2", "--url-file", str(file))
+
+    assert "Only this machine" not in serving.said
+    assert "@127.0.0.2:" in file.read_text()
+    with pymongo.MongoClient(file.read_text().strip()) as client:
+        assert client.admin.command("ping")["ok"] == 1
+        assert client.address[0] == "127.0.0.2"
+
+
+def test_serve_notices_that_its_server_was_killed(serve, tmp_path):
+    serving = serve()
+    pid = holder_pid(tmp_path / "mongo")
+    assert pid is not None
+
+    os.kill(pid, signal.SIGKILL)
+    _, err = serving.process.communicate(timeout=DEADLINE_SECS)
+
+    assert serving.process.returncode == 69
+    assert "ended by somebody else" in err
+
+
+def test_serve_says_which_directory_it_cannot_use(hpo, tmp_path):
+    (tmp_path / "file").write_text("")
+
+    code, _, err = hpo("serve", "--dir", str(tmp_path / "file"))
+
+    assert code == 2
+    assert str(tmp_path / "file") in err and "cannot hold the embedded MongoDB" in err
