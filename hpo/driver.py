@@ -26,6 +26,7 @@ import numpy as np
 from hpo.ctrl import Ctrl
 from hpo.document import (
     JOB_STATE_CANCEL,
+    JOB_STATE_RUNNING,
     Claim,
     Document,
     active_values,
@@ -342,6 +343,7 @@ class FMinIter:
             queued=len(self.trials.new_tids),
             failed=ended - n_usable,
             workers=len(self._workers.owners()) if self.asynchronous else None,
+            oldest_lease_secs=self._oldest_lease_secs(),
             best_loss=self.trials.best_loss,
             notice=self._notice(),
         )
@@ -352,7 +354,7 @@ class FMinIter:
             return ""
         if not self._leads:
             return self._who_leads()
-        if time.monotonic() - self._last_change < _QUIET_SECS_BEFORE_NOTICE:
+        if not self._is_quiet():
             return ""
         unfit = [worker for worker in self._workers.all() if worker.state == "unfit"]
         if unfit:
@@ -364,10 +366,21 @@ class FMinIter:
                 f"{self._name}: no worker has been seen for a minute; "
                 f"start one: hpo-worker --mongo URL{option}"
             )
-        running = len(self.trials.running_owners)
-        if running:
-            return f"{self._name}: waiting for {count(running, 'running trial')}"
+        if self.trials.running_owners:
+            return ""
         return f"{self._name}: waiting for a worker to take the next trial"
+
+    def _is_quiet(self) -> bool:
+        return time.monotonic() - self._last_change >= _QUIET_SECS_BEFORE_NOTICE
+
+    def _oldest_lease_secs(self) -> float | None:
+        """How long ago the running trial with the oldest sign of life was renewed."""
+        if not (self.asynchronous and self._is_quiet() and self.trials.running_owners):
+            return None
+        store, exp_key = self.trials.store, self.trials.exp_key
+        running = store.find(exp_key, states=[JOB_STATE_RUNNING], fields=["refresh_time"])
+        renewed = [trial["refresh_time"] for trial in running if trial.get("refresh_time")]
+        return (store.now() - min(renewed)).total_seconds() if renewed else None
 
     def _who_leads(self) -> str:
         driver = self.trials.store.experiment(self.trials.exp_key).driver

@@ -29,6 +29,8 @@ class Snapshot:
         done: trials that ended, those that raised included.
         total: how many there will be, or None without a limit.
         failed: those among `done` without a usable loss.
+        oldest_lease_secs: for how long the quietest worker has not renewed its lease;
+            told only while nothing moves.
         workers: how many are alive, or None when the driver evaluates by itself.
         notice: why nothing moves, or "".
     """
@@ -39,6 +41,7 @@ class Snapshot:
     queued: int = 0
     failed: int = 0
     workers: int | None = None
+    oldest_lease_secs: float | None = None
     best_loss: float | None = None
     notice: str = ""
 
@@ -47,6 +50,8 @@ class Snapshot:
         parts = []
         if self.workers is not None:
             parts.append(f"{self.running} running on {count(self.workers, 'worker')}")
+        if self.oldest_lease_secs is not None:
+            parts.append(f"oldest lease {duration(self.oldest_lease_secs)}")
         if self.failed:
             parts.append(f"{self.failed} failed")
         best = "none yet" if self.best_loss is None else f"{self.best_loss:.6g}"
@@ -111,11 +116,12 @@ class PlainLines:
         name: str,
         stream: TextIO,
         *,
-        interval_secs: float = PLAIN_INTERVAL_SECS,
+        interval_secs: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name, self._stream = name, stream
-        self._interval_secs, self._clock = interval_secs, clock
+        self._interval_secs = PLAIN_INTERVAL_SECS if interval_secs is None else interval_secs
+        self._clock = clock
         self._started_at = clock()
         self._shown_at = clock()
         self._done_at_start: int | None = None

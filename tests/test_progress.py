@@ -42,6 +42,12 @@ def test_plain_lines_come_now_and_then_and_say_how_things_stand(clock):
     )
 
 
+def test_a_lease_that_grows_old_is_told():
+    quiet = Snapshot(done=3, total=9, running=3, workers=3, oldest_lease_secs=12.2)
+
+    assert quiet.describe() == "3 running on 3 workers, oldest lease 12 s, best loss: none yet"
+
+
 def test_the_last_line_comes_at_once(clock):
     out = io.StringIO()
     lines = PlainLines("digits", out, clock=clock)

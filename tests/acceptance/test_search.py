@@ -363,6 +363,39 @@ def test_a_driver_without_workers_says_what_it_waits_for(mongo_url, capfd, monke
     assert "stopped after the timeout of 2 s" in said
 
 
+def test_a_driver_that_waits_for_long_trials_tells_their_oldest_lease(
+    mongo_url, capfd, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("hpo.driver._QUIET_SECS_BEFORE_NOTICE", 0.2)
+    monkeypatch.setattr("hpo.progress.PLAIN_INTERVAL_SECS", 0.1)
+    release = tmp_path / "release"
+    driver = threading.Thread(
+        target=lambda: search(mongo_url, waiting_for(release), workers=1, max_evals=1)
+    )
+    driver.start()
+    said = ""
+    try:
+        said = wait_until(lambda: next(_lines_with("oldest lease", capfd), ""))
+    finally:
+        release.touch()
+        driver.join(timeout=60)
+
+    assert "0/1 done, 1 running on 1 worker, oldest lease" in said
+
+
+def waiting_for(path):
+    def objective(configuration):
+        while not path.exists():
+            time.sleep(0.02)
+        return 0.0
+
+    return objective
+
+
+def _lines_with(text, capfd):
+    return (line for line in capfd.readouterr().err.splitlines() if text in line)
+
+
 def test_workers_may_come_after_the_driver(mongo_url):
     answers = []
     driver = threading.Thread(target=lambda: answers.append(search(mongo_url)))
