@@ -31,9 +31,8 @@ from hpo.exceptions import (
     EmptySpace,
     InvalidAnnotatedParameter,
     InvalidOption,
-    InvalidTrial,
-    did_you_mean,
 )
+from hpo.points import complete_point
 from hpo.pool import LocalWorkers
 from hpo.pyll import Apply, as_apply
 from hpo.space import Space
@@ -71,6 +70,7 @@ def fmin(
     *,
     exp_key: str | None = None,
     workers: int | None = None,
+    return_values: bool = False,
 ) -> Any:
     """Minimise `fn` over `space`; return the best configuration found.
 
@@ -95,7 +95,9 @@ def fmin(
         verbose: show progress.
         return_argmin: True: return {label: value} of the best trial, a choice by its index,
             inactive labels absent; False: the best configuration itself, or None.
-        points_to_evaluate: [{label: value}] to evaluate first, a choice by its index.
+        return_values: return {label: value} with options instead of indexes, as `params` has them.
+        points_to_evaluate: [{label: value}] to evaluate first; a choice by its index or by
+            the option itself; labels left out are drawn (see `hpo.points`).
         max_queue_len: keep so many suggestions queued; None: one in this process, and as
             many as the live workers can take otherwise.
         show_progressbar: False, or a display of hyperopt's form (see `hpo.progress`).
@@ -144,14 +146,15 @@ def fmin(
             early_stop_fn=early_stop_fn,
             trials_save_file=trials_save_file,
         )
+    rng = _as_generator(rstate)
     opened = _open_trials(trials, trials_save_file, exp_key, workers, domain)
     try:
-        n_points = _insert_points(opened, domain, points_to_evaluate)
+        n_points = _insert_points(opened, domain, points_to_evaluate, rng)
         search = FMinIter(
             _default_algorithm() if algo is None else algo,
             domain,
             opened,
-            _as_generator(rstate),
+            rng,
             max_queue_len=max_queue_len,
             max_evals=None if max_evals is None else max_evals + n_points,
             timeout=timeout,
@@ -164,7 +167,7 @@ def fmin(
             start_workers=_pool_starter(opened, workers),
         )
         _run(search, verbose)
-        return _answer(opened, domain, return_argmin)
+        return _answer(opened, domain, return_argmin, return_values)
     finally:
         if opened is not trials:
             opened.close()
@@ -372,42 +375,34 @@ def _load_or_new(save_file: str) -> Trials:
 
 
 def _insert_points(
-    trials: Trials, domain: Domain, points: Sequence[Mapping[str, Any]] | None
+    trials: Trials,
+    domain: Domain,
+    points: Sequence[Mapping[str, Any]] | None,
+    rng: np.random.Generator,
 ) -> int:
     """Queue the points that are not among the trials yet. Returns how many there are in all."""
     if not points:
         return 0
-    complete = [_completed(domain, point) for point in points]
+    complete = [complete_point(domain.space, point, rng) for point in points]
     trials.refresh()
     known = [active_values(trial) for trial in trials.trials]
-    fresh = [point for point in complete if point not in known]
+    fresh = [
+        complete_values
+        for point, complete_values in zip(points, complete, strict=True)
+        if not any(_agree(complete_values, trial, point) for trial in known)
+    ]
     tids = trials.new_trial_ids(len(fresh))
     trials.insert_trial_docs(domain.new_trials(trials, tids, fresh))
     trials.refresh()
     return len(points)
 
 
-def _completed(domain: Domain, point: Mapping[str, Any]) -> dict[str, Any]:
-    """The active part of a point, checked."""
-    labels = domain.space.hyperparameters
-    for label, value in point.items():
-        if label not in labels:
-            raise InvalidTrial(
-                f"points_to_evaluate has the unknown label {label!r}"
-                f"{did_you_mean(label, labels)}; the space has {sorted(labels)}",
-                point,
-            )
-        prior = labels[label].prior
-        if prior is not None and not prior.contains(value):
-            raise InvalidTrial(
-                f"points_to_evaluate has {label!r} = {value!r}, which lies outside of {prior}",
-                point,
-            )
-    active = domain.space.active_labels(point)
-    missing = [label for label in active if label not in point]
-    if missing:
-        raise InvalidTrial(f"points_to_evaluate lacks a value for {missing} in {point!r}", point)
-    return {label: point[label] for label in active}
+def _agree(
+    complete: Mapping[str, Any], known: Mapping[str, Any], point: Mapping[str, Any]
+) -> bool:
+    """Whether a trial has the values of a point, whatever was drawn for the labels it lacks."""
+    given = [label for label in complete if label in point]
+    return all(label in known and known[label] == complete[label] for label in given)
 
 
 def _pool_starter(
@@ -417,7 +412,9 @@ def _pool_starter(
         return None
     url, exp_key = trials.url, trials.exp_key
     if url is None:
-        raise InvalidOption("workers= needs the URL: make the MongoTrials from it, not from a store")
+        raise InvalidOption(
+            "workers= needs the URL: make the MongoTrials from it, not from a store"
+        )
     return lambda say: LocalWorkers(workers, url, exp_key, say=say)
 
 
@@ -433,14 +430,14 @@ def _run(search: FMinIter, verbose: bool) -> None:
             print("interrupted: returning the best so far; run again to go on", file=sys.stderr)
 
 
-def _answer(trials: Trials, domain: Domain, return_argmin: bool) -> Any:
-    if return_argmin:
+def _answer(trials: Trials, domain: Domain, return_argmin: bool, return_values: bool) -> Any:
+    if return_argmin or return_values:
         if not len(trials.observations()):
             raise AllTrialsFailed(
                 "there are no evaluation tasks, cannot return argmin of task losses; "
                 "raise max_evals or timeout, or use return_argmin=False"
             )
-        return trials.argmin
+        return domain.space.params(trials.argmin) if return_values else trials.argmin
     if trials.best_loss is None:
         return None
     return domain.space.evaluate(trials.argmin)

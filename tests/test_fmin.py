@@ -84,6 +84,15 @@ def test_the_best_configuration_itself_can_be_asked_for():
     assert best == space_eval(SPACE, trials.argmin)
 
 
+def test_values_can_be_asked_for_instead_of_indexes():
+    trials = Trials()
+
+    best = search(trials=trials, return_values=True)
+
+    assert best == trials.best_trial["params"]
+    assert best["model"] in ("svm", {"kind": "tree", "depth": best.get("depth")})
+
+
 def test_the_same_seed_repeats_the_search():
     assert search(rstate=3) == search(rstate=3)
     assert search(rstate=3) != search(rstate=4)
@@ -290,13 +299,28 @@ def test_known_points_join_trials_that_exist():
     assert trials.vals["x"][-1] == 1.0
 
 
+def test_a_point_may_be_partial_and_name_options_instead_of_indexes():
+    points = [{"model": "svm"}, {"x": 1.0, "model": 1}]
+    trials = Trials()
+
+    search(trials=trials, points_to_evaluate=points, max_evals=0)
+    search(trials=trials, points_to_evaluate=points, max_evals=0, rstate=9)
+
+    first, second = (trial["params"] for trial in trials.trials)
+    assert first["model"] == "svm"
+    assert -5 <= first["x"] <= 5
+    assert second["x"] == 1.0
+    assert 1 <= second["depth"] <= 9
+
+
 @pytest.mark.parametrize(
     ("point", "message"),
     [
         ({"x": 1.0, "modle": 0}, "unknown label 'modle'; did you mean 'model'"),
         ({"x": 9.0, "model": 0}, "'x' = 9.0"),
         ({"x": 1.0, "model": 5}, "'model' = 5"),
-        ({"x": 1.0, "model": 1}, r"lacks a value for \['depth'\]"),
+        ({"x": 1.0, "model": "forest"}, "neither one of its options"),
+        (["x"], "must be a dictionary"),
     ],
 )
 def test_an_impossible_point_is_named_before_anything_runs(point, message):
