@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import heapq
-import math
 import os
 import signal
 import sys
@@ -27,19 +25,16 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from hpo.document import (
-    JOB_STATE_DONE,
     JOB_STATE_ERROR,
     JOB_STATE_NEW,
     JOB_STATE_RUNNING,
     JOB_STATES,
     STATE_WORDS,
-    STATUS_OK,
-    Document,
 )
 from hpo.exceptions import HpoError, ServerUnreachable, did_you_mean
 
 if TYPE_CHECKING:
-    from hpo.store.base import Store
+    from hpo.store.mongo import MongoStore
     from hpo.store.mongo.embedded import EmbeddedMongo
 
 EXIT_OK = 0
@@ -91,7 +86,8 @@ class _Parser(argparse.ArgumentParser):
     """A parser that suggests what was meant, and never echoes a URL."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+        end = "" if message.endswith("?") else "."
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}{end} See {self.prog} --help\n")
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -161,7 +157,9 @@ def _build_parser() -> tuple[_Parser, dict[str, _Parser]]:
 
 def _add_serve_options(parser: _Parser) -> None:
     parser.add_argument(
-        "--dir", metavar="D", help="where the data is kept (default $HPO_DATA_DIR)"
+        "--dir",
+        metavar="D",
+        help="where the data is kept (default $HPO_DATA_DIR, or your data directory)",
     )
     parser.add_argument(
         "--bind",
@@ -215,13 +213,13 @@ def _version() -> str:
 
 def serve(args: argparse.Namespace) -> int:
     """Hold the embedded server of a directory until a signal comes."""
-    from hpo.store.mongo.embedded import EmbeddedMongo
+    from hpo.store.mongo.embedded import URL_FILE, EmbeddedMongo
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     with contextlib.suppress(KeyboardInterrupt):
         mongo = EmbeddedMongo.join_or_start(args.dir, bind=args.bind, port=args.port)
-        url_file = Path(args.url_file or mongo.directory / "url").expanduser().absolute()
+        url_file = Path(args.url_file or mongo.directory / URL_FILE).expanduser().absolute()
         try:
             with mongo, contextlib.suppress(KeyboardInterrupt):
                 write_private(url_file, mongo.url_for_other_machines + "\n")
@@ -288,14 +286,14 @@ def show_status(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _status_row(store: Store, exp_key: str | None) -> list[str]:
+def _status_row(store: MongoStore, exp_key: str | None) -> list[str]:
     counts = [str(store.count(exp_key, [state])) for state in JOB_STATES]
-    best = best_trials(store, exp_key, 1, fields=["result"])
+    best = store.best(exp_key, 1)
     loss = f"{best[0]['result']['loss']:.6g}" if best else NAMELESS
     return [_name(exp_key), *counts, loss, str(len(store.workers(exp_key)))]
 
 
-def _print_workers(store: Store) -> None:
+def _print_workers(store: MongoStore) -> None:
     workers = store.workers()
     states = Counter(worker.state for worker in workers)
     listed = ", ".join(f"{n} {state}" for state, n in sorted(states.items()))
@@ -309,7 +307,7 @@ def show_best(args: argparse.Namespace) -> int:
     """Print the finished trials with the least losses, best first."""
     with _store(args) as store:
         exp_key = _existing(store, args.exp_key)
-        best = best_trials(store, exp_key, args.n, fields=["result", "params"])
+        best = store.best(exp_key, args.n)
     if not best:
         print(f"no trial of {_name(exp_key)!r} has finished with a loss yet", file=sys.stderr)
         return EXIT_NOTHING
@@ -319,20 +317,6 @@ def show_best(args: argparse.Namespace) -> int:
     ]
     _print_table(["trial", "loss", "parameters"], rows, n_left=1)
     return EXIT_OK
-
-
-def best_trials(
-    store: Store, exp_key: str | None, n: int, *, fields: Sequence[str]
-) -> list[Document]:
-    """The `n` trials that ended well with the least losses, best first."""
-    done = store.find(exp_key, states=[JOB_STATE_DONE], fields=fields)
-    return heapq.nsmallest(n, filter(_has_loss, done), key=lambda trial: trial["result"]["loss"])
-
-
-def _has_loss(trial: Document) -> bool:
-    loss = trial["result"].get("loss")
-    is_number = isinstance(loss, (int, float)) and not math.isnan(loss)
-    return is_number and trial["result"].get("status") == STATUS_OK
 
 
 # --- putting them in order ------------------------------------------------------------
@@ -380,7 +364,7 @@ def _agreed(question: str, answers: TextIO) -> bool:
 
 
 @contextlib.contextmanager
-def _store(args: argparse.Namespace) -> Iterator[Store]:
+def _store(args: argparse.Namespace) -> Iterator[MongoStore]:
     from hpo.store.mongo import MongoStore
     from hpo.store.mongo.url import read_url
 
@@ -391,7 +375,7 @@ def _store(args: argparse.Namespace) -> Iterator[Store]:
         store.close()
 
 
-def _existing(store: Store, name: str) -> str | None:
+def _existing(store: MongoStore, name: str) -> str | None:
     """The exp_key of an experiment that has trials; else end with a suggestion."""
     exp_key = None if name == NAMELESS else name
     known = store.exp_keys()

@@ -22,6 +22,7 @@ from hpo import cli
 from hpo.document import Claim, new_trial
 from hpo.store.base import WorkerPresence
 from hpo.store.mongo import MongoStore
+from hpo.store.mongo.embedded import EmbeddedMongo
 from hpo.store.mongo.mongod import holder_pid
 from tests.servers import kill_server
 
@@ -276,7 +277,9 @@ def test_a_wrong_password_exits_2_and_is_not_echoed(hpo, mongo_server):
 
 
 def test_a_server_that_does_not_answer_exits_69(hpo):
-    code, _, err = hpo("status", "mongodb://ann:hunter2secret@127.0.0.1:9/x?connectTimeoutMS=200")
+    code, _, err = hpo(
+        "status", "mongodb://ann:hunter2secret@127.0.0.1:9/x?serverSelectionTimeoutMS=300"
+    )
 
     assert code == 69
     assert "127.0.0.1:9" in err and "hunter2secret" not in err
@@ -338,17 +341,21 @@ class Serving:
 
     def __init__(self, directory: Path, *options: str) -> None:
         command = [sys.executable, "-m", "hpo.cli", "serve", "--dir", str(directory), *options]
-        self.process = subprocess.Popen(command, stdout=-1, stderr=-1, text=True)
+        self.process = subprocess.Popen(command, stdout=-1, stderr=-1)
         self.said = self._read_until("Ctrl-C ends it")
 
     def _read_until(self, words: str) -> str:
-        assert self.process.stdout is not None and self.process.stderr is not None
+        assert self.process.stdout is not None
         said, deadline = "", time.monotonic() + DEADLINE_SECS
         while words not in said:
-            ready, _, _ = select.select([self.process.stdout], [], [], DEADLINE_SECS)
-            line = self.process.stdout.readline() if ready else ""
-            assert line and time.monotonic() < deadline, said + self.process.stderr.read()
-            said += line
+            patience = max(0.0, deadline - time.monotonic())
+            ready, _, _ = select.select([self.process.stdout], [], [], patience)
+            some = os.read(self.process.stdout.fileno(), 4096).decode() if ready else ""
+            if not some:
+                self.process.kill()
+                _, err = self.process.communicate()
+                raise AssertionError(f"hpo serve did not come up: {said}{err.decode()}")
+            said += some
         return said
 
     def end(self, number: int = signal.SIGTERM) -> int:
@@ -417,6 +424,15 @@ def test_serve_binds_another_address_and_names_it_in_the_url(serve, tmp_path):
         assert client.address[0] == "127.0.0.2"
 
 
+def test_the_last_user_takes_the_url_away_when_serve_has_left_before(serve, tmp_path):
+    serving = serve()
+    with EmbeddedMongo.join_or_start(tmp_path / "mongo"):
+        assert serving.end() == 0
+        assert (tmp_path / "mongo" / "url").exists()
+
+    assert not (tmp_path / "mongo" / "url").exists()
+
+
 def test_serve_notices_that_its_server_was_killed(serve, tmp_path):
     serving = serve()
     pid = holder_pid(tmp_path / "mongo")
@@ -426,7 +442,7 @@ def test_serve_notices_that_its_server_was_killed(serve, tmp_path):
     _, err = serving.process.communicate(timeout=DEADLINE_SECS)
 
     assert serving.process.returncode == 69
-    assert "ended by somebody else" in err
+    assert b"ended by somebody else" in err
 
 
 def test_serve_says_which_directory_it_cannot_use(hpo, tmp_path):
