@@ -96,7 +96,7 @@ def randint(label: str, low: int, high: int | None = None) -> Apply:
         BadSearchSpace: a bound is not whole, or no integer lies between them.
     """
     bounds = (low,) if high is None else (low, high)
-    return scope.int(_parameter(label, scope.randint(*bounds)))
+    return scope.int(_parameter(_checked(label), scope.randint(*bounds)))
 
 
 def uniformint(label: str, low: float, high: float, *surplus: Any, q: float = 1.0) -> Apply:
@@ -236,10 +236,10 @@ def _checked(label: Any) -> str:
     text = label.obj if isinstance(label, Literal) else label
     if not isinstance(text, str):
         raise InvalidLabel(
-            f"a label must be text, not {label!r}; the label comes first: hp.uniform('x', 0, 1)"
+            f"a label must be text, not {text!r}; the label comes first: hp.uniform('x', 0, 1)"
         )
     if not text or "\0" in text:
-        raise InvalidLabel(f"{label!r} is no usable label; give it a name, such as 'x'")
+        raise InvalidLabel(f"{text!r} is no usable label; give it a name, such as 'x'")
     return text
 
 

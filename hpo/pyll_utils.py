@@ -91,7 +91,9 @@ def expr_to_config(expr: Any, conditions: Path | None, hps: dict[str, dict[str, 
             found = {start}
         config = {"node": parameter.distribution, "conditions": set(), "label": label}
         if hps.setdefault(label, config)["node"] is not parameter.distribution:
-            raise DuplicateLabel(f"`hps` has another hyperparameter labelled {label!r}; rename one")
+            raise DuplicateLabel(
+                f"`hps` has another hyperparameter labelled {label!r}; rename one"
+            )
         hps[label]["conditions"] |= found
 
 

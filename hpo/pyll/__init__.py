@@ -1,12 +1,15 @@
 """Expressions: values that are computed later, perhaps elsewhere, from hyperparameters.
 
-graph        Apply, Literal, as_apply: the nodes
-traversal    dfs, toposort, clone: walks and copies
-symbols      scope: the operations by name
-evaluate     rec_eval: the value of a node
-builtins     arithmetic, containers, switch, calls
-functions    Lambda, partial
-stochastic   the distributions, sample
+    graph               Apply, Literal, as_apply: the nodes
+    traversal           dfs, toposort, clone: walks and copies
+    printing, pickling  graphs as text and as bytes, however deep
+    symbols             scope: the operations by name
+    evaluate            rec_eval: the value of a node
+    builtins            arithmetic, containers, switch, calls
+    functions           Lambda, partial
+    stochastic          the distributions, sample
+
+The names and their meanings are those of hyperopt.pyll.
 """
 
 from hpo.pyll import stochastic

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import inspect
 import io
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO, cast
 
 import numpy as np
 
-from hpo.pyll.traversal import dfs
+from hpo.pyll.pickling import inputs_first, new_node
+from hpo.pyll.printing import print_tree
 
 __all__ = ["Apply", "Literal", "MissingArgument", "apply", "as_apply"]
 
@@ -177,7 +177,8 @@ class Apply:
 
         return rec_eval(self, memo=memo, print_node_on_error=False)
 
-    def _summary(self) -> str:
+    def summary(self) -> str:
+        """The node itself, without its inputs, on one line."""
         return self.name
 
     def pprint(
@@ -187,25 +188,10 @@ class Apply:
         indent: int = 0,
         memo: dict[Apply, str] | None = None,
     ) -> None:
-        """Write the graph as a numbered tree, two spaces a level.
-
-        A node that was written before is written as its name and that line's number.
-        """
-        line = [0] if lineno is None else lineno
-        written = {} if memo is None else memo
-        todo: list[tuple[int, str | Apply]] = [(indent, self)]
-        while todo:
-            depth, item = todo.pop()
-            if isinstance(item, str):
-                text = item
-            elif item in written:
-                text = written[item]
-            else:
-                text = item._summary()
-                written[item] = f"{text}  [line:{line[0]}]"
-                todo.extend(reversed(list(_children_to_print(item, depth))))
-            print(line[0], " " * depth + text, file=ofile)
-            line[0] += 1
+        """Write the graph as a numbered tree; see `print_tree`."""
+        print_tree(
+            self, ofile, [0] if lineno is None else lineno, indent, {} if memo is None else memo
+        )
 
     def __str__(self) -> str:
         text = io.StringIO()
@@ -342,7 +328,7 @@ class Apply:
     # --- pickling ---
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _new_node, (type(self), _inputs_first(self)), self._pickled_state()
+        return new_node, (type(self), inputs_first(self)), self._pickled_state()
 
     def _pickled_state(self) -> dict[str, Any]:
         from hpo.pyll.symbols import scope
@@ -381,7 +367,8 @@ class Literal(Apply):
         """Another node for the same constant."""
         return type(self)(self._obj)
 
-    def _summary(self) -> str:
+    def summary(self) -> str:
+        """The constant on one line, an array by its shape and bounds."""
         if isinstance(self._obj, np.ndarray) and self._obj.size and self._obj.dtype.kind in "iuf":
             bounds = f"min={self._obj.min():f},max={self._obj.max():f}"
             return f"Literal{{np.ndarray,shape={self._obj.shape},{bounds}}}"
@@ -435,49 +422,3 @@ def _length(obj: Any) -> int | None:
     # AttributeError: unfitted scikit-learn ensembles have a len() that fails so.
     except (AttributeError, NotImplementedError, TypeError, ValueError):
         return None
-
-
-def _children_to_print(node: Apply, depth: int) -> Iterator[tuple[int, str | Apply]]:
-    for child in node.pos_args:
-        yield depth + 2, child
-    for keyword, child in node.named_args:
-        yield depth + 1, f"{keyword} ="
-        yield depth + 2, child
-
-
-# --- pickling without deep recursion ------------------------------------------
-
-# A pickler walks from a node to its inputs by recursion, and a space of a hundred
-# nested choices is deeper than Python's stack. So the first node that a pickler
-# meets brings the whole graph along as a flat list, inputs first: each node in it
-# finds its inputs pickled already. The flag keeps those nodes from bringing lists
-# of their own; were it wrong, the pickle would be longer or deeper, never different.
-_flattening = threading.local()
-
-
-class _InputsFirst:
-    """Pickles as the list of a graph's nodes, inputs before the nodes that use them."""
-
-    def __init__(self, nodes: list[Apply]) -> None:
-        self.nodes = nodes
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return list, (), None, self._one_by_one()
-
-    def _one_by_one(self) -> Iterator[Apply]:
-        _flattening.active = True
-        try:
-            yield from self.nodes
-        finally:
-            _flattening.active = False
-
-
-def _inputs_first(node: Apply) -> _InputsFirst | None:
-    if getattr(_flattening, "active", False):
-        return None
-    below = dfs(node)[:-1]
-    return _InputsFirst(below) if below else None
-
-
-def _new_node(node_type: Callable[..., Apply], _inputs: object) -> Apply:
-    return cast(Apply, object.__new__(cast(type, node_type)))

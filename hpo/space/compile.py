@@ -193,8 +193,7 @@ def _parents_first(found: Mapping[str, Hyperparameter]) -> Iterator[str]:
     while n_waiting_for:
         index = heapq.heappop(ready) if ready else min(rank[label] for label in n_waiting_for)
         label = labels[index]
-        if n_waiting_for.pop(label, None) is None:
-            continue
+        del n_waiting_for[label]
         yield label
         for child in children[label]:
             if child in n_waiting_for:

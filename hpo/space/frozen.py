@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hpo.exceptions import BadSearchSpace
-from hpo.space.priors import Integers, Normal, Prior, Rng, Size, Uniform
+from hpo.space.discrete import Integers
+from hpo.space.priors import Normal, Prior, Rng, Size, Uniform, unwrapped
 
 __all__ = ["Frozen", "is_frozen_distribution", "prior_of_frozen"]
 
@@ -79,8 +80,7 @@ class Frozen(Prior):
         return self.from_latent(self.dist.ppf(u))
 
     def cdf(self, x: ArrayLike) -> Any:
-        probability = np.asarray(self.dist.cdf(x))
-        return probability if probability.ndim else probability.item()
+        return unwrapped(self.dist.cdf(x))
 
 
 def prior_of_frozen(dist: Any) -> Prior:

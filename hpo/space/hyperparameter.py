@@ -12,7 +12,8 @@ from hpo.pyll import Apply, Evaluation, Literal, MissingArgument, dfs, scope
 from hpo.pyll.stochastic import implicit_stochastic_symbols
 from hpo.space.conditions import Condition
 from hpo.space.frozen import prior_of_frozen
-from hpo.space.priors import KINDS, Prior, Rng, prior_of_kind
+from hpo.space.kinds import KINDS, prior_of_kind
+from hpo.space.priors import Prior, Rng
 
 __all__ = ["Hyperparameter", "prior_of"]
 
@@ -66,7 +67,8 @@ class Hyperparameter:
         """`value` as a plain Python number: an int for integer kinds.
 
         Raises:
-            InvalidConfiguration: it is no number, or a choice has no such option.
+            InvalidConfiguration: it is no number, it is not whole although the
+                hyperparameter is, or a choice has no such option.
         """
         if self.prior is None and self.kind not in KINDS:
             return value
@@ -82,8 +84,14 @@ class Hyperparameter:
                 f"{self.label!r} is a choice of {len(self.options)} options, whose value is a "
                 f"number from 0 to {len(self.options) - 1}, not {value!r}"
             )
-        # A database shell may have stored 3 as 3.0.
-        return int(number) if self.is_integer and float(number).is_integer() else number
+        if not self.is_integer:
+            return number
+        # A database shell may have stored 3 as 3.0, but nobody stores 2.5 for an integer.
+        if isinstance(number, float) and not number.is_integer():
+            raise InvalidConfiguration(
+                f"{self.label!r} has the value {value!r}, which is not whole"
+            )
+        return int(number)
 
     def draw(self, rng: Rng, evaluation: Evaluation) -> Any:
         """Draw a value, given those of the parents.

@@ -10,24 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hpo.pyll import Apply, Evaluation, Literal, dfs, scope
+from hpo.pyll import Apply, Evaluation, Literal, scope
 from hpo.pyll.evaluate import as_branch
 from hpo.space.readable import MAX_DEPTH, TooLarge, plain_value, short_name
-from hpo.space.structure import is_harmless
 
-__all__ = ["OptionReader", "harmless_nodes"]
-
-
-def harmless_nodes(expr: Apply) -> frozenset[Apply]:
-    """The nodes whose evaluation runs no code but hpo's own, inputs included."""
-    harmless: set[Apply] = set()
-    for node in dfs(expr):
-        # The value of a hyperparameter is given; its distribution is not evaluated.
-        if node.name == "hyperopt_param" or (
-            is_harmless(node) and all(child in harmless for child in node.inputs())
-        ):
-            harmless.add(node)
-    return frozenset(harmless)
+__all__ = ["OptionReader"]
 
 
 class OptionReader:

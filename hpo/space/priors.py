@@ -9,7 +9,8 @@
 
 A `Uniform` or `Normal` prior is a distribution of z; z becomes x by exp (log
 kinds) and then by rounding to a multiple of q (quantised kinds). Scalars in give
-Python numbers out: int for integer kinds, else float.
+Python numbers out: int for integer kinds, else float. The priors that have no
+latent distribution are in `discrete` and `frozen`.
 
 Source: the distributions are those of hyperopt.hp.
 """
@@ -19,7 +20,6 @@ from __future__ import annotations
 import math
 import numbers
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -30,14 +30,17 @@ from numpy.typing import ArrayLike, NDArray
 from hpo.exceptions import BadSearchSpace
 
 __all__ = [
-    "KINDS",
-    "Categorical",
     "Continuous",
-    "Integers",
+    "Floats",
     "Normal",
     "Prior",
+    "Rng",
+    "Size",
     "Uniform",
-    "prior_of_kind",
+    "as_floats",
+    "finite_number",
+    "is_finite_number",
+    "unwrapped",
 ]
 
 Rng = np.random.Generator
@@ -55,8 +58,6 @@ SMALLEST_QUANTISED = 1e-12
 LARGEST_INTEGER = 2**62
 # Bounds given as np.log(…) come back from exp with a rounding error of this order.
 RELATIVE_TOLERANCE = 1e-9
-# Probabilities that people write down, such as 0.3333 three times, add up to 1 only roughly.
-SUM_TOLERANCE = 1e-3
 
 
 class Prior(ABC):
@@ -123,7 +124,7 @@ class Prior(ABC):
 
         A value between two steps of a quantised prior is in: somebody chose it.
         """
-        if not _is_finite_number(value) or (self.is_integer and float(value) % 1 != 0):
+        if not is_finite_number(value) or (self.is_integer and float(value) % 1 != 0):
             return False
         low, high = self._accepted_bounds
         scale = max(abs(low), abs(high)) if math.isfinite(high - low) else 0.0
@@ -140,7 +141,7 @@ class Prior(ABC):
 
     def from_latent(self, z: ArrayLike) -> Any:
         """The value x nearest to each latent z, inside the bounds."""
-        return self._as_values(np.clip(_as_floats(z), *self.bounds))
+        return self._as_values(np.clip(as_floats(z), *self.bounds))
 
     def _as_values(self, x: NDArray[Any]) -> Any:
         """Whole numbers for integer kinds; a 0-d array becomes a Python number."""
@@ -167,7 +168,7 @@ class Continuous(Prior):
     is_integer: bool = False
 
     def __post_init__(self) -> None:
-        if self.q is not None and _finite("q", self.q) <= 0:
+        if self.q is not None and finite_number("q", self.q) <= 0:
             raise BadSearchSpace(f"q is {self.q!r}, but the step between values must be positive")
 
     @property
@@ -189,24 +190,24 @@ class Continuous(Prior):
         """Probability of a latent value of at most z."""
 
     def ppf(self, u: ArrayLike) -> Any:
-        return self.from_latent(self.latent_ppf(_as_floats(u)))
+        return self.from_latent(self.latent_ppf(as_floats(u)))
 
     def cdf(self, x: ArrayLike) -> Any:
-        edge = _as_floats(x)
+        edge = as_floats(x)
         if self.q is not None:
             # What lies within half a step above the last multiple of q is rounded down to it.
             edge = (np.floor(edge / self.q + RELATIVE_TOLERANCE) + 0.5) * self.q
         if self.is_log:
             with np.errstate(divide="ignore"):
                 edge = np.log(np.maximum(edge, 0.0))
-        return _unwrapped(self.latent_cdf(edge))
+        return unwrapped(self.latent_cdf(edge))
 
     def to_latent(self, x: ArrayLike) -> Floats:
-        values = _as_floats(x)
+        values = as_floats(x)
         return np.log(np.maximum(values, self._least_positive)) if self.is_log else values
 
     def from_latent(self, z: ArrayLike) -> Any:
-        values = self._unrounded(np.clip(_as_floats(z), *self.latent_bounds))
+        values = self._unrounded(np.clip(as_floats(z), *self.latent_bounds))
         return self._as_values(values if self.q is None else _rounded(values, self.q))
 
     def _unrounded(self, z: Floats) -> Floats:
@@ -235,7 +236,7 @@ class Uniform(Continuous):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        low, high = _finite("low", self.low), _finite("high", self.high)
+        low, high = finite_number("low", self.low), finite_number("high", self.high)
         if low >= high:
             raise BadSearchSpace(
                 f"low is {self.low!r} and high is {self.high!r}, but low must be less than high"
@@ -263,7 +264,7 @@ class Uniform(Continuous):
     @cached_property
     def _accepted_bounds(self) -> tuple[float, float]:
         # With q = 2 the least value of [-1, 3] is 0, but -1 is still within the bounds.
-        low, high = self._unrounded(_as_floats([self.low, self.high])).tolist()
+        low, high = self._unrounded(as_floats([self.low, self.high])).tolist()
         return min(low, self.bounds[0]), max(high, self.bounds[1])
 
     @property
@@ -300,7 +301,7 @@ class Normal(Continuous):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        mu, sigma = _finite("mu", self.mu), _finite("sigma", self.sigma)
+        mu, sigma = finite_number("mu", self.mu), finite_number("sigma", self.sigma)
         if sigma <= 0:
             raise BadSearchSpace(f"sigma is {self.sigma!r}, but it must be positive")
         if self.is_log and not SMALLEST_LOG < mu < LARGEST_LOG:
@@ -340,179 +341,11 @@ class Normal(Continuous):
         return np.asarray(ndtr((z - self.mu) / self.sigma))
 
 
-@dataclass(frozen=True)
-class Integers(Prior):
-    """Every integer of [low, high) is equally likely: randint, and choice by index.
-
-    Raises:
-        BadSearchSpace: a bound is not whole, or there is no integer between them.
-    """
-
-    low: int
-    high: int
-
-    is_integer = True
-    kind = "randint"
-
-    def __post_init__(self) -> None:
-        low, high = _whole("low", self.low), _whole("high", self.high)
-        if low >= high:
-            raise BadSearchSpace(
-                f"there is no integer from {low} to below {high}: randint(label, n) needs n >= 1, "
-                "randint(label, low, high) needs low < high, and high itself is excluded"
-            )
-        if max(-low, high) > LARGEST_INTEGER:
-            raise BadSearchSpace(f"the bounds {low} and {high} do not fit into 62 bits")
-
-    @property
-    def n_values(self) -> int:
-        """How many values there are."""
-        return self.high - self.low
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        return {"low": int(self.low), "high": int(self.high)}
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        return self.low, self.high - 1
-
-    @property
-    def latent_bounds(self) -> tuple[float, float]:
-        # Half a step further, so that every integer has the same share of the latent line.
-        return self.low - 0.5, self.high - 0.5
-
-    @property
-    def latent_mu_sigma(self) -> tuple[float, float]:
-        return 0.5 * (self.low + self.high - 1), float(self.n_values)
-
-    def sample(self, rng: Rng, size: Size = None) -> Any:
-        drawn = rng.integers(self.low, self.high, size)
-        return int(drawn) if size is None else drawn
-
-    def ppf(self, u: ArrayLike) -> Any:
-        # u = 1 must give the last integer, not the one after it.
-        below_n = np.nextafter(float(self.n_values), 0.0)
-        steps = np.floor(np.minimum(_as_floats(u) * self.n_values, below_n))
-        return self._as_values(np.asarray(steps.astype(np.int64) + self.low))
-
-    def cdf(self, x: ArrayLike) -> Any:
-        return _unwrapped(np.clip((np.floor(x) - self.low + 1) / self.n_values, 0.0, 1.0))
-
-
-@dataclass(frozen=True)
-class Categorical(Prior):
-    """The index i has probability p[i]: pchoice.
-
-    Args:
-        p: probabilities that add up to 1; they are normalised exactly.
-
-    Raises:
-        BadSearchSpace: they are negative, or add up to something else.
-    """
-
-    p: tuple[float, ...]
-
-    is_integer = True
-    kind = "categorical"
-
-    def __post_init__(self) -> None:
-        p = [_finite(f"probability {index}", value) for index, value in enumerate(self.p)]
-        if not p:
-            raise BadSearchSpace("there are no probabilities; give one for each option")
-        if min(p) < 0:
-            raise BadSearchSpace(f"the probability {min(p)!r} is negative")
-        if abs(sum(p) - 1) > SUM_TOLERANCE:
-            raise BadSearchSpace(
-                f"the probabilities {p} add up to {sum(p):.6g} instead of 1; divide them by "
-                "their sum"
-            )
-        object.__setattr__(self, "p", tuple(value / sum(p) for value in p))
-
-    @property
-    def n_values(self) -> int:
-        """How many values there are."""
-        return len(self.p)
-
-    @property
-    def arguments(self) -> dict[str, Any]:
-        return {"p": list(self.p)}
-
-    @property
-    def bounds(self) -> tuple[float, float]:
-        return 0, len(self.p) - 1
-
-    @property
-    def latent_bounds(self) -> tuple[float, float]:
-        return -0.5, len(self.p) - 0.5
-
-    @property
-    def latent_mu_sigma(self) -> tuple[float, float]:
-        return 0.5 * (len(self.p) - 1), float(len(self.p))
-
-    @cached_property
-    def _cumulative(self) -> Floats:
-        cumulative = np.cumsum(self.p)
-        # From the last possible index on it is 1, whatever rounding made of the sum.
-        cumulative[np.flatnonzero(self.p)[-1] :] = 1.0
-        return cumulative
-
-    def ppf(self, u: ArrayLike) -> Any:
-        # The largest float below 1 keeps u = 1 inside; u = 0 finds the first possible index.
-        inside = np.minimum(_as_floats(u), np.nextafter(1.0, 0.0))
-        indexes = np.searchsorted(self._cumulative, inside, side="right")
-        return self._as_values(np.asarray(indexes, dtype=np.int64))
-
-    def cdf(self, x: ArrayLike) -> Any:
-        index = np.clip(np.floor(x), -1, len(self.p) - 1).astype(np.int64)
-        return _unwrapped(np.concatenate([[0.0], self._cumulative])[index + 1])
-
-
-# --- by hyperopt's names ------------------------------------------------------------
-
-
-def _randint(low: int, high: int | None = None) -> Integers:
-    return Integers(0, low) if high is None else Integers(low, high)
-
-
-def _categorical(p: Any) -> Categorical:
-    row = np.asarray(p, dtype=object)
-    # hyperopt passes a single row of probabilities in a list, too.
-    return Categorical(tuple(row[0] if row.ndim == 2 and len(row) == 1 else row))
-
-
-KINDS: Mapping[str, Callable[..., Prior]] = {
-    "uniform": lambda low, high: Uniform(low, high),
-    "quniform": lambda low, high, q: Uniform(low, high, q=q),
-    "loguniform": lambda low, high: Uniform(low, high, is_log=True),
-    "qloguniform": lambda low, high, q: Uniform(low, high, q=q, is_log=True),
-    "normal": lambda mu, sigma: Normal(mu, sigma),
-    "qnormal": lambda mu, sigma, q: Normal(mu, sigma, q=q),
-    "lognormal": lambda mu, sigma: Normal(mu, sigma, is_log=True),
-    "qlognormal": lambda mu, sigma, q: Normal(mu, sigma, q=q, is_log=True),
-    "randint": _randint,
-    "categorical": _categorical,
-    "randint_via_categorical": _categorical,
-}
-
-
-def prior_of_kind(kind: str, arguments: Mapping[str, Any]) -> Prior:
-    """The prior for a distribution of hyperopt's.
-
-    Args:
-        kind: a key of `KINDS`.
-        arguments: by hyperopt's names: low and high, mu and sigma, q, p.
-
-    Raises:
-        BadSearchSpace: an argument makes no sense.
-    """
-    return KINDS[kind](**arguments)
-
-
 # --- numbers ------------------------------------------------------------------------
 
 
-def _as_floats(x: ArrayLike) -> Floats:
+def as_floats(x: ArrayLike) -> Floats:
+    """An array of floats in the shape of `x`."""
     return np.asarray(x, dtype=np.float64)
 
 
@@ -523,24 +356,27 @@ def _rounded(values: Floats, q: float) -> Floats:
         return np.where(np.isfinite(n_steps), n_steps * q, values)
 
 
-def _unwrapped(x: NDArray[Any]) -> Any:
+def unwrapped(x: NDArray[Any]) -> Any:
+    """A 0-d array's only number; any other array itself."""
     array = np.asarray(x)
     return array if array.ndim else array.item()
 
 
-def _is_finite_number(value: Any) -> bool:
-    return isinstance(value, (numbers.Real, np.bool_)) and math.isfinite(float(value))
+def is_finite_number(value: Any) -> bool:
+    """Whether `value` is a real number that a float can hold."""
+    try:
+        return isinstance(value, (numbers.Real, np.bool_)) and math.isfinite(float(value))
+    except OverflowError:  # an int too large
+        return False
 
 
-def _finite(name: str, value: Any) -> float:
-    """`value` as a float, or an error that names the argument."""
+def finite_number(name: str, value: Any) -> float:
+    """`value` as a float.
+
+    Raises:
+        BadSearchSpace: it is no finite number; the message calls it `name`.
+    """
     number = value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
-    if not _is_finite_number(number):
+    if not is_finite_number(number):
         raise BadSearchSpace(f"{name} is {value!r}, but it must be a finite number")
     return float(number)
-
-
-def _whole(name: str, value: Any) -> int:
-    if _finite(name, value) % 1 != 0:
-        raise BadSearchSpace(f"{name} is {value!r}, but it must be a whole number")
-    return int(value)

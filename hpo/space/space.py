@@ -21,10 +21,10 @@ from hpo.pyll import Apply, Evaluation, GarbageCollected, as_apply
 from hpo.pyll.evaluate import as_branch
 from hpo.space.compile import compile_space
 from hpo.space.hyperparameter import Hyperparameter
-from hpo.space.options import OptionReader, harmless_nodes
+from hpo.space.options import OptionReader
 from hpo.space.priors import Rng
 from hpo.space.readable import expression_text
-from hpo.space.structure import Switch, active_labels
+from hpo.space.structure import Switch, active_labels, harmless_nodes
 
 __all__ = ["Space"]
 

@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from hpo.exceptions import MissingValue
 from hpo.pyll import Apply, Evaluation, GarbageCollected, Literal, dfs, scope
 from hpo.pyll.evaluate import as_branch
-from hpo.pyll.stochastic import implicit_stochastic_symbols
 from hpo.space.conditions import ALWAYS, NEVER, Alternative, Condition, all_of, any_of
 
 __all__ = [
@@ -24,15 +23,15 @@ __all__ = [
     "Switch",
     "active_labels",
     "find_regions",
-    "is_harmless",
+    "harmless_nodes",
     "label_of",
     "labels_below",
     "settle_conditions",
 ]
 
 _INDEX_KINDS = ("randint", "categorical", "randint_via_categorical")
-# A selector that is computed from hyperparameters is tried out on this many combinations.
-MAX_COMBINATIONS = 256
+# A selector that is computed from hyperparameters is evaluated this often at most.
+MAX_COMBINATIONS = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,10 +186,10 @@ def labels_below(node: Apply) -> frozenset[str]:
 def _selecting_conditions(switch: Switch, values_of: Mapping[str, range]) -> list[Condition]:
     """For each branch of a switch, when the selector selects it."""
     n_branches = len(switch.branches)
-    values = values_of.get(switch.label or "", range(0))
-    if len(values) > 1:
+    if switch.label is not None:
+        values = values_of.get(switch.label, range(n_branches))
         return [
-            (frozenset({(str(switch.label), branch)}),) if branch in values else NEVER
+            (_alternative({switch.label: branch}, values_of),) if branch in values else NEVER
             for branch in range(n_branches)
         ]
     outcomes = _outcomes(switch.selector, n_branches, values_of)
@@ -215,12 +214,14 @@ def _outcomes(
         many, or the selector runs code that is not hpo's own.
     """
     nodes = {label_of(node): node for node in dfs(selector)}
-    if not all(is_harmless(node) for node in dfs(selector)):
+    if selector not in harmless_nodes(selector):
         return None
     outcomes: list[tuple[Alternative, int]] = []
     todo: list[dict[str, int]] = [{}]
+    n_tried = 0
     while todo:
-        if len(todo) + len(outcomes) > MAX_COMBINATIONS:
+        n_tried += 1
+        if n_tried + len(todo) > MAX_COMBINATIONS:
             return None
         known = todo.pop()
         memo = {
@@ -238,12 +239,26 @@ def _outcomes(
         except Exception:  # whatever it is, these values lead into no branch
             continue
         else:
-            outcomes.append((frozenset(known.items()), branch))
+            outcomes.append((_alternative(known, values_of), branch))
     return outcomes
 
 
-def is_harmless(node: Apply) -> bool:
-    """Whether evaluating the node runs no code but hpo's own, and changes nothing."""
-    if node.name == "hyperopt_param" or node.name in implicit_stochastic_symbols:
-        return True
-    return node.pure and (isinstance(node, Literal) or scope.is_builtin(node.name))
+def _alternative(known: Mapping[str, int], values_of: Mapping[str, range]) -> Alternative:
+    # A hyperparameter with one value decides nothing.
+    single = {label for label in known if len(values_of.get(label, ())) == 1}
+    return frozenset((label, value) for label, value in known.items() if label not in single)
+
+
+def harmless_nodes(expr: Apply) -> frozenset[Apply]:
+    """The nodes that can be evaluated without running any code but hpo's own, inputs included.
+
+    Hyperparameters are among them: their values are given, not drawn.
+    """
+    harmless: set[Apply] = set()
+    for node in dfs(expr):
+        is_own = isinstance(node, Literal) or (node.pure and scope.is_builtin(node.name))
+        if node.name == "hyperopt_param" or (
+            is_own and all(child in harmless for child in node.inputs())
+        ):
+            harmless.add(node)
+    return frozenset(harmless)

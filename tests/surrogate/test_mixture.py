@@ -149,6 +149,15 @@ def test_the_density_equals_a_slow_loop():
         assert log_density == pytest.approx(math.log(total / accepted), rel=1e-10)
 
 
+def test_a_cell_out_of_reach_of_every_component_still_has_a_log_probability():
+    mixture = NormalMixture(np.ones(1), np.zeros(1), np.ones(1), q=1.0)
+
+    expected = stats.norm.logsf(99.5) + math.log1p(
+        -math.exp(stats.norm.logsf(100.5) - stats.norm.logsf(99.5))
+    )
+    assert mixture.log_density([100.0])[0] == pytest.approx(expected, rel=1e-12)
+
+
 def test_a_component_outside_the_bounds_loses_its_weight():
     mixture = NormalMixture(
         np.array([0.5, 0.5]), np.array([0.5, 1e9]), np.array([0.1, 0.1]), low=0.0, high=1.0
@@ -163,6 +172,15 @@ def test_outside_the_bounds_there_is_nothing():
     for mixture in [CONTINUOUS["bounded"], CONTINUOUS["bounded log"]]:
         assert mixture.log_density([1e6])[0] == -math.inf
     assert QUANTISED["bounded"].log_density([4.0])[0] == -math.inf
+
+
+def test_a_cell_narrower_than_a_float_can_tell_has_the_density_times_its_width():
+    mixture = NormalMixture(np.ones(1), np.zeros(1), np.array([1e20]), q=1.0)
+    continuous = NormalMixture(np.ones(1), np.zeros(1), np.array([1e20]))
+
+    value = 3e19
+    assert value + 0.5 == value - 0.5
+    assert mixture.log_density([value]) == pytest.approx(continuous.log_density([value]))
 
 
 @pytest.mark.parametrize(("low", "high"), [(-690.0, 0.0), (-800.0, -700.0), (0.0, 700.0)])
