@@ -49,41 +49,52 @@ def _trial(tid, x, exp_key, sha256, workdir):
     return trial
 
 
+class WorkerProcess(subprocess.Popen):
+    """An `hpo-worker` process; `log` is the file that takes its output."""
+
+    def __init__(self, log, *options, **kwargs):
+        self.log = log
+        with log.open("w") as output:
+            super().__init__(
+                [sys.executable, "-m", "hpo_worker", *options],
+                stdout=output,
+                stderr=output,
+                **kwargs,
+            )
+
+    @property
+    def said(self):
+        return self.log.read_text()
+
+
 class WorkerProcesses:
-    """Starts `hpo-worker` processes and ends them with the test."""
+    """Starts workers on one database, and ends them with the test."""
 
     def __init__(self, url, tmp_path):
         self._url, self._tmp_path = url, tmp_path
-        self.processes = []
+        self._started = []
 
-    def __call__(self, *options, exp_key="digits", cwd=None, env=None, stdin=None):
-        """Start one; its output goes to `process.log`."""
-        log = self._tmp_path / f"worker-{len(self.processes)}.log"
-        command = [sys.executable, "-m", "hpo_worker", *options]
-        if exp_key is not None:
-            command += ["--exp-key", exp_key]
-        with log.open("w") as output:
-            process = subprocess.Popen(
-                command,
-                stdin=stdin or subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd=cwd,
-                env={
-                    **os.environ,
-                    "HPO_MONGO_URL": self._url,
-                    "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-                    **(env or {}),
-                },
-            )
-        process.log = log
-        self.processes.append(process)
+    def __call__(self, *options, exp_key="digits", env=None, stdin=subprocess.DEVNULL, cwd=None):
+        """Start one that serves `exp_key`, or every experiment when that is None."""
+        process = WorkerProcess(
+            self._tmp_path / f"worker-{len(self._started)}.log",
+            *options,
+            *([] if exp_key is None else ["--exp-key", exp_key]),
+            stdin=stdin,
+            cwd=cwd,
+            env={
+                **os.environ,
+                "HPO_MONGO_URL": self._url,
+                "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                **(env or {}),
+            },
+        )
+        self._started.append(process)
         return process
 
     def end_all(self):
-        for process in self.processes:
-            if process.poll() is None:
-                process.kill()
+        for process in self._started:
+            process.kill()
             process.wait()
             if process.stdin is not None:
                 process.stdin.close()

@@ -203,7 +203,7 @@ def test_a_trial_runs_in_its_directory_and_leaves_it(evaluation, desk, tmp_path)
 
 def test_ctrl_reaches_the_worker(evaluation, desk):
     def objective(args):
-        c, ctrl = args
+        _, ctrl = args
         ctrl.checkpoint({"status": "running", "loss": np.float64(9.0)})
         ctrl.attachments["weights"] = b"123"
         ctrl.attachments["draft"] = bytearray(b"4")

@@ -17,11 +17,14 @@ from hpo_worker.evaluator import ChildProcess, InProcess
 from hpo_worker.stopping import EXIT_UNREACHABLE, StopSignals
 
 if TYPE_CHECKING:
-    from hpo.store.base import Store, WorkerPresence
+    from hpo.store.base import WorkerPresence
     from hpo_worker.loop import Ending
 
 logger = logging.getLogger("hpo_worker")
 
+STDIN_FD = 0
+
+EXIT_UNEXPECTED = 1
 EXIT_USAGE = 2
 
 DESCRIPTION = """\
@@ -41,6 +44,7 @@ signals:
 
 exit codes:
   0       a limit was reached, or the worker was asked to stop
+  1       an error that nobody foresaw
   2       wrong usage: options, address, login
   3       the objective of the experiment (--exp-key) cannot be loaded here
   4       too many failed trials in a row (--max-consecutive-failures)
@@ -55,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _set_up_logging(options.verbosity)
     with StopSignals() as stop:
         if options.stop_on_eof:
-            stop.stop_on_eof(sys.stdin.fileno())
+            stop.stop_on_eof(STDIN_FD)
         # Started before anything else, the child imports while this process connects.
         evaluator = _evaluator(options, stop)
         stop.on_emergency = evaluator.kill
@@ -68,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _work(
     options: argparse.Namespace, stop: StopSignals, evaluator: ChildProcess | InProcess
 ) -> int:
-    from hpo.exceptions import AccessDenied, InvalidUrl, ServerUnreachable
+    from hpo.exceptions import AccessDenied, HpoError, InvalidUrl, ServerUnreachable
 
     try:
         ending = _connect_and_run(options, stop, evaluator)
@@ -78,6 +82,9 @@ def _work(
     except ServerUnreachable as error:
         logger.error("%s", error)
         return EXIT_UNREACHABLE
+    except HpoError as error:
+        logger.error("%s", error)
+        return EXIT_UNEXPECTED
     logger.log(logging.INFO if ending.exit_code == 0 else logging.ERROR, "%s", ending.why)
     return ending.exit_code
 
@@ -89,7 +96,9 @@ def _connect_and_run(
     from hpo.store.mongo.url import read_url
     from hpo_worker.loop import Limits, Worker
 
-    store: Store = MongoStore.connect(read_url(options.mongo), appname="hpo-worker")
+    store = MongoStore.connect(read_url(options.mongo), appname="hpo-worker")
+    whose = "any experiment" if options.exp_key is None else f"experiment {options.exp_key!r}"
+    logger.info("ready for trials of %s at %s", whose, store.hosts)
     try:
         return Worker(
             store,
@@ -251,7 +260,8 @@ def _positive_secs(text: str) -> float:
 
 def _explain_unknown(parser: argparse.ArgumentParser, word: str) -> str:
     if not word.startswith("-"):
-        return f"unexpected argument {word!r}; the address of the database goes after --mongo"
+        # Not quoted: it may be an address with a password in it.
+        return "an argument without an option; the address of the database goes after --mongo"
     name = word.partition("=")[0]
     known = [option for action in parser._actions for option in action.option_strings]
     # Not hpo.exceptions.did_you_mean: importing hpo takes longer than all the rest of this.

@@ -32,7 +32,7 @@ class Desk:
         insist: calls a function again while the server cannot be reached.
 
     Attributes:
-        lost: why the evaluation has lost its purpose, or None.
+        has_lost_lease: a question showed that somebody else holds the trial now.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Desk:
     ) -> None:
         self._store, self._trial, self._insist = store, trial, insist
         self._held = Claim.of(trial)
-        self.lost: LeaseLost | ServerUnreachable | None = None
+        self.has_lost_lease = False
         self._verbs: dict[str, Callable[..., Any]] = {
             "objective": self._objective,
             "checkpoint": self._checkpoint,
@@ -63,7 +63,7 @@ class Desk:
         try:
             return self._insist(lambda: act(*arguments))
         except (LeaseLost, ServerUnreachable) as lost:
-            self.lost = lost
+            self.has_lost_lease = isinstance(lost, LeaseLost)
             raise Interruption from lost
         except (HpoError, KeyError, TypeError):
             raise

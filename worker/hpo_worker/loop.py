@@ -10,7 +10,8 @@ Whatever ends a trial is told apart in its document:
     Raised       fail, reason "exception"
     Died         fail, reason "signal" or "exit"
     Unloadable   release, reason "unloadable"; this worker takes no more of its kind
-    Cut          release, reason "preempted" or "interrupted"; nothing if the lease was lost
+    Cut          release, reason "preempted", "interrupted" or (the server was) "unreachable";
+                 nothing if the lease was lost
 """
 
 from __future__ import annotations
@@ -127,6 +128,7 @@ class Worker:
         self._n_jobs = 0
         self._n_failures_in_a_row = 0
         self._unfit_for: dict[str, str] = {}
+        self._found_nothing = False
 
     def run(self) -> Ending:
         """Work until something ends it.
@@ -138,9 +140,10 @@ class Worker:
         try:
             while (ending := self._ending()) is None:
                 trial = self._claim()
+                self._found_nothing = trial is None
                 if trial is not None:
                     self._work_on(trial)
-                else:
+                elif not self._is_of_no_use():
                     self._wait_for_work()
         finally:
             self._watching.close()
@@ -158,9 +161,11 @@ class Worker:
             return Ending(EXIT_OK, f"stopping: {self._stop.reason}")
         if self._stop.after_trial:
             return Ending(EXIT_OK, "stopping, as asked by SIGUSR1")
-        if self._unfit_for and self._presence.exp_key is not None:
-            message = next(iter(self._unfit_for.values()))
-            return Ending(EXIT_UNLOADABLE, f"stopping, nothing to do here: {message}")
+        if self._is_of_no_use():
+            return Ending(
+                EXIT_UNLOADABLE,
+                f"stopping: the objective of {self._presence.exp_key!r} cannot be loaded here",
+            )
         if _reached(self._n_failures_in_a_row, limits.max_consecutive_failures):
             return Ending(
                 EXIT_FAILURES,
@@ -174,6 +179,12 @@ class Worker:
         if _reached(now - self._idle_since, limits.reserve_timeout_secs):
             return Ending(EXIT_OK, "stopping: nothing to claim within --reserve-timeout")
         return self._database_is_full()
+
+    def _is_of_no_use(self) -> bool:
+        """The one experiment that it serves has only trials that it cannot load."""
+        # It may have others, too: those of a driver that was mended and started again.
+        is_bound = self._presence.exp_key is not None
+        return is_bound and self._found_nothing and bool(self._unfit_for)
 
     def _database_is_full(self) -> Ending | None:
         if self._limits.max_jobs_in_db is None:
@@ -205,7 +216,8 @@ class Worker:
     def _wait_for_work(self) -> None:
         """Return when it is time to look again."""
         self._heartbeat.idle()
-        self._requeue_expired()
+        if self._requeue_expired():
+            return
         # Jitter keeps workers that were started together from polling together.
         look_at = self._clock() + self._poll_interval_secs * random.uniform(0.5, 1.0)
         watch = self._open_watch()
@@ -229,21 +241,23 @@ class Worker:
         return self._watch
 
     def _next_deadline(self, look_at: float) -> float:
-        deadlines = [look_at]
+        deadlines = [look_at, self._requeue_at]
         if self._limits.last_job_timeout_secs is not None:
             deadlines.append(self._started_at + self._limits.last_job_timeout_secs)
         if self._limits.reserve_timeout_secs is not None:
             deadlines.append(self._idle_since + self._limits.reserve_timeout_secs)
         return min(deadlines)
 
-    def _requeue_expired(self) -> None:
+    def _requeue_expired(self) -> bool:
+        """When it is due, requeue what vanished workers left; True if there is work now."""
         now = self._clock()
         if now < self._requeue_at:
-            return
+            return False
         self._requeue_at = now + self._lease_secs / 3 * random.uniform(0.5, 1.5)
         tids = self._insist(lambda: self._store.requeue_expired(self._presence.exp_key))
         if tids:
             logger.warning("requeued trials %s: their workers vanished", tids)
+        return bool(tids)
 
     # --- one trial ---
 
@@ -253,9 +267,7 @@ class Worker:
         self._heartbeat.hold(held)
         began_at = self._clock()
         try:
-            outcome, lost = self._evaluate(trial, held)
-            if lost is not None:
-                raise lost
+            outcome = self._evaluate(trial, held)
             self._record(trial, held, outcome, self._clock() - began_at)
         except LeaseLost as error:
             logger.warning("%s", error)
@@ -263,30 +275,26 @@ class Worker:
             self._heartbeat.drop()
             self._idle_since = self._clock()
 
-    def _evaluate(
-        self, trial: Document, held: Claim
-    ) -> tuple[Outcome, LeaseLost | ServerUnreachable | None]:
-        """Return the outcome, and the error that has made it pointless, if any."""
-
-        def is_cut() -> bool:
-            return self._stop.requested or self._heartbeat.has_lost(held)
-
+    def _evaluate(self, trial: Document, held: Claim) -> Outcome:
+        """Have the trial evaluated. Raises LeaseLost when that became pointless."""
         if self._stop.requested:
-            return Cut(), None
+            return Cut()
         desk = Desk(self._store, trial, self._insist)
-        plain_trial = {key: value for key, value in trial.items() if key not in _NOT_SENT}
         try:
             outcome = self._evaluator.evaluate(
-                plain_trial, self._workdir_of(trial), ask=desk.answer, is_cut=is_cut
+                {key: value for key, value in trial.items() if key not in _NOT_SENT},
+                self._workdir_of(trial),
+                ask=desk.answer,
+                is_cut=lambda: self._stop.requested or self._heartbeat.has_lost(held),
             )
         except BaseException:
             # A defect of the worker's own: the trial is innocent.
-            self._store.release(held, "interrupted")
+            with contextlib.suppress(StoreError):
+                self._store.release(held, "interrupted")
             raise
-        lost = desk.lost
-        if lost is None and isinstance(outcome, Cut) and self._heartbeat.has_lost(held):
-            lost = LeaseLost(held.tid, held.owner, held.attempt)
-        return outcome, lost
+        if isinstance(outcome, Cut) and (desk.has_lost_lease or self._heartbeat.has_lost(held)):
+            raise LeaseLost(held.tid, held.owner, held.attempt)
+        return outcome
 
     def _record(self, trial: Document, held: Claim, outcome: Outcome, secs: float) -> None:
         """Write how the trial ended. Raises LeaseLost."""
@@ -307,8 +315,9 @@ class Worker:
                 self._insist(lambda: self._store.release(held, "unloadable"))
                 self._decline(trial, message)
             case Cut():
-                self._insist(lambda: self._store.release(held, self._stop.reason))
-                logger.info("handed trial %s back: %s", held.tid, self._stop.reason)
+                reason = self._stop.reason or "unreachable"
+                self._insist(lambda: self._store.release(held, reason))
+                logger.info("handed trial %s back: %s", held.tid, reason)
 
     def _finish(self, held: Claim, done: Done, secs: float) -> None:
         try:

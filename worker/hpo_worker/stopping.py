@@ -116,8 +116,9 @@ class StopSignals:
         """Stop as on SIGTERM when `fd` reaches its end: whoever holds the other end is gone."""
 
         def read_to_the_end() -> None:
-            while os.read(fd, 4096):
-                pass
+            with contextlib.suppress(OSError):  # closed from the start: an end, too
+                while os.read(fd, 4096):
+                    pass
             os.kill(os.getpid(), signal.SIGTERM)
 
         threading.Thread(target=read_to_the_end, name="hpo-stop-on-eof", daemon=True).start()
