@@ -126,8 +126,9 @@ class Store(Protocol):
         """Reserve `n` ids that no one else will get, in increasing order."""
 
     def insert(self, trials: Sequence[Document]) -> None:
-        """Store trials in order; sets `number`, `queue_time` and `_id` where the store has them.
+        """Store trials in order, each with its `number` and `queue_time`.
 
+        `number`, and `_id` where the store has one, are set in the documents given as well.
         The documents may be in any state (known results are inserted as DONE).
 
         Raises:
@@ -145,6 +146,9 @@ class Store(Protocol):
         except_objectives: Collection[str] = (),
     ) -> Document | None:
         """Take the NEW trial with the least tid, or return None.
+
+        An owner holds one trial at a time: to ask again after a broken connection may find
+        the trial that the first try took.
 
         Args:
             exp_key: only trials of this experiment; None takes from all.

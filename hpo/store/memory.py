@@ -15,7 +15,6 @@ stored and NEW, so cancelling or deleting costs nothing here.
 from __future__ import annotations
 
 import heapq
-import itertools
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
@@ -78,7 +77,7 @@ class MemoryStore:
         self._trials: dict[Tid, Document] = {}
         self._shelves: dict[str | None, _ExperimentShelf] = {}
         self._queues: dict[tuple[str | None, str | None], list[_QueueEntry]] = {}
-        self._arrivals = itertools.count()
+        self._n_enqueued = 0
         self._next_tid = 0
         self._objectives: dict[str, tuple[bytes, set[str | None]]] = {}
         self._trial_attachments: dict[Tid, dict[str, bytes]] = {}
@@ -133,7 +132,8 @@ class MemoryStore:
     def _enqueue(self, trial: Document) -> None:
         if trial["state"] == JOB_STATE_NEW:
             queue = self._queues.setdefault((trial["exp_key"], trial.get("objective")), [])
-            heapq.heappush(queue, (_tid_order(trial["tid"]), next(self._arrivals), trial))
+            self._n_enqueued += 1
+            heapq.heappush(queue, (_tid_order(trial["tid"]), self._n_enqueued, trial))
 
     def claim(
         self,

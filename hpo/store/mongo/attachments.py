@@ -19,6 +19,7 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from hpo.document import Document, Tid
+from hpo.exceptions import InvalidOption
 from hpo.store.mongo.failures import Patience
 
 OBJECTIVE_PREFIX = "objective:"
@@ -44,7 +45,12 @@ class FileShelf:
 
     def put(self, payload: bytes, **attributes: Any) -> Any:
         """Store a file; its id. A repeated try leaves at worst chunks that nobody reads."""
-        return self.patiently(lambda: self.gridfs.put(payload, **attributes))
+        if not isinstance(payload, (bytes, bytearray, memoryview)):
+            raise InvalidOption(
+                f"an attachment must be bytes, not {type(payload).__name__}; text becomes bytes "
+                "by .encode(), objects by pickle.dumps"
+            )
+        return self.patiently(lambda: self.gridfs.put(bytes(payload), **attributes))
 
     def read(self, query: Document) -> bytes | None:
         """The newest file that matches, or None.

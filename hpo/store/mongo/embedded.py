@@ -11,6 +11,7 @@ behind is joined by the next who comes.
 Beside what `hpo.store.mongo.mongod` keeps there, the directory holds
 
     server.json    where the server listens, and the password
+    url            the address for others, while `hpo serve` offers it
     start.lock     held (flock) while somebody starts, joins, leaves or stops
     users.lock     held shared (flock) by every user for as long as it uses the
                    server. The system lets go of a dead process's lock, so the
@@ -45,6 +46,9 @@ from hpo.store.mongo.url import DEFAULT_DATABASE
 logger = logging.getLogger(__name__)
 
 DIRECTORY_VARIABLE = "HPO_DATA_DIR"
+
+# Where `hpo serve` leaves the address unless told otherwise.
+URL_FILE = "url"
 
 # Longer than a start may take: whoever holds the lock for this long is stuck.
 LOCK_TIMEOUT_SECS = 90.0
@@ -153,6 +157,7 @@ class EmbeddedMongo:
         with users_lock, _starting(self.directory):
             if _lock(users_lock, shared=False):
                 stop_mongod(self.directory)
+                (self.directory / URL_FILE).unlink(missing_ok=True)
 
     def __enter__(self) -> EmbeddedMongo:
         return self

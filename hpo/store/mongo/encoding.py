@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import bson
-from bson.errors import InvalidDocument, InvalidStringData
+from bson.errors import InvalidDocument
 from bson.raw_bson import RawBSONDocument
 
 from hpo.document import plain
@@ -33,11 +33,11 @@ def encoded(document: Mapping[str, Any], path: str) -> RawBSONDocument:
         UnstorableResult: names the part that BSON cannot hold, or the size.
     """
     try:
-        data = bson.encode(document)
-    except (InvalidDocument, OverflowError, TypeError):
-        data = _encode_plain(plain(document, path), path)
-    except UnicodeEncodeError as error:
-        raise _unwritable_text(path, error) from None
+        data = _encode(document, path)
+    except RecursionError:
+        raise UnstorableResult(
+            f"{path} contains itself, or is nested too deeply; return flatter data"
+        ) from None
     if len(data) > MAX_DOCUMENT_BYTES:
         raise UnstorableResult(
             f"{path} takes {len(data) / 1024**2:.1f} MB, {_largest_part(document)}; a document "
@@ -46,12 +46,16 @@ def encoded(document: Mapping[str, Any], path: str) -> RawBSONDocument:
     return RawBSONDocument(data)
 
 
-def _encode_plain(document: Any, path: str) -> bytes:
+def _encode(document: Mapping[str, Any], path: str) -> bytes:
     try:
-        return bson.encode(document)
+        try:
+            return bson.encode(document)
+        except (InvalidDocument, OverflowError):
+            # Says which part it is, or makes numbers and lists of what numpy brought.
+            return bson.encode(plain(document, path))
     except UnicodeEncodeError as error:
         raise _unwritable_text(path, error) from None
-    except (InvalidDocument, InvalidStringData, OverflowError, RecursionError) as error:
+    except (InvalidDocument, OverflowError) as error:
         raise UnstorableResult(f"{path} cannot be stored: {error}") from error
 
 

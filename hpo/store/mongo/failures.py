@@ -33,6 +33,8 @@ T = TypeVar("T")
 UNAUTHORIZED, AUTHENTICATION_FAILED, ATLAS_ERROR = 13, 18, 8000
 ACCESS_CODES = (UNAUTHORIZED, AUTHENTICATION_FAILED, ATLAS_ERROR)
 DUPLICATE_KEY = 11000
+# "Overflow", which the server says of a document nested beyond 200 levels.
+TOO_DEEP = 15
 NAMESPACE_EXISTS = 48
 # BSONObjectTooLarge, and what an update answers whose outcome would be too large.
 TOO_LARGE_CODES = (10334, 17419, 17420)
@@ -57,6 +59,10 @@ def in_our_words(error: Exception, where: str) -> HpoError:
         return ServerUnreachable(
             f"no MongoDB server that takes writes answers at {where}: {reason}. Check that it "
             "runs, that this machine may reach it, and the host and port in the URL"
+        )
+    if getattr(error, "code", None) == TOO_DEEP:
+        return UnstorableResult(
+            f"the trial's document is nested too deeply ({reason}); return flatter data"
         )
     if isinstance(error, DocumentTooLarge) or getattr(error, "code", None) in TOO_LARGE_CODES:
         return UnstorableResult(

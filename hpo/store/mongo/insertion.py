@@ -17,7 +17,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, WTimeoutError
 
 from hpo.document import Document
 from hpo.exceptions import DuplicateTrial, InvalidTrial, StoreError
@@ -93,6 +93,9 @@ class Inserter:
             failures = error.details.get("writeErrors") or []
             if failures and failures[0]["code"] == DUPLICATE_KEY:
                 raise _Conflict(failures[0]) from None
+            if not failures and error.details.get("writeConcernErrors"):
+                # Stored, but not yet by a majority: passes, and may be repeated.
+                raise WTimeoutError(_reason(error), details=error.details) from error
             raise StoreError(f"MongoDB did not store the trials: {_reason(error)}") from error
 
 

@@ -117,6 +117,7 @@ def start_mongod(
         EmbeddedServerError: it does not start; quotes what it wrote last.
         MongodNotFound: there is no mongod.
     """
+    _check_bind(bind)
     key = _prepare(directory)
     password = password or secrets.token_hex(16)
     try:
@@ -141,6 +142,19 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+def _check_bind(bind: str) -> None:
+    # mongod itself passes over a name that it cannot resolve, and listens on loopback only.
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(bind, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.bind(address)
+    except OSError as error:
+        raise EmbeddedServerError(
+            f"this machine cannot listen on {bind!r}: {error.strerror}; give one of its own names "
+            "or addresses, or 0.0.0.0 for all of them"
+        ) from error
 
 
 def _prepare(directory: Path) -> str:

@@ -425,7 +425,10 @@ def trials_view() -> Pipeline:
         {"case": {"$eq": ["$state", state]}, "then": word}
         for state, word in zip(JOB_STATES, STATE_WORDS, strict=True)
     ]
-    is_number = {"$and": [{"$isNumber": "$result.loss"}, {"$ne": ["$result.loss", float("nan")]}]}
+    # NaN is a number to MongoDB, and less than any other.
+    is_number = {
+        "$and": [{"$isNumber": "$result.loss"}, {"$gte": ["$result.loss", float("-inf")]}]
+    }
     has_ended = {
         "$and": [
             {"$in": ["$state", [JOB_STATE_DONE, JOB_STATE_ERROR, JOB_STATE_CANCEL]]},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pymongo import IndexModel, UpdateOne
@@ -17,6 +17,18 @@ from hpo.store.mongo import queries
 from hpo.store.mongo.failures import DUPLICATE_KEY, NAMESPACE_EXISTS, UNAUTHORIZED
 
 logger = logging.getLogger(__name__)
+
+# MongoDB 5.0: before it, no field's name could hold a dot or begin with a dollar.
+OLDEST_WIRE_VERSION = 13
+
+
+def check_version(hello: Mapping[str, Any]) -> None:
+    """Raise StoreError when the server that said `hello` is too old."""
+    if int(hello["maxWireVersion"]) < OLDEST_WIRE_VERSION:
+        raise StoreError(
+            "the MongoDB server is older than 5.0, which is the oldest that can hold our "
+            "documents; upgrade it, or use the embedded one with the URL embedded:"
+        )
 
 
 def create_indexes(wanted: Iterable[tuple[Collection[Document], list[IndexModel]]]) -> None:

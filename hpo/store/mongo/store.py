@@ -25,7 +25,8 @@ from datetime import datetime
 from typing import Any, Literal, NoReturn
 
 import pymongo
-from pymongo import ReturnDocument, WriteConcern
+from bson.codec_options import CodecOptions
+from pymongo import ReadPreference, ReturnDocument, WriteConcern
 from pymongo.collection import Collection as MongoCollection
 from pymongo.cursor import Cursor
 from pymongo.errors import DuplicateKeyError, OperationFailure
@@ -53,6 +54,9 @@ SOCKET_TIMEOUT_SECS = 30.0
 # Then the majority is missing: the write is repeated, and in the end reported.
 MAJORITY_TIMEOUT_SECS = 20.0
 
+DURABLE = WriteConcern("majority", wtimeout=round(MAJORITY_TIMEOUT_SECS * 1000), j=True)
+QUICK = WriteConcern(1)
+
 # Documents per answer of the server while trials are followed or listed.
 BATCH_SIZE = 1000
 
@@ -76,21 +80,20 @@ class MongoStore:
         *,
         patience_secs: float = DEFAULT_PATIENCE_SECS,
     ) -> None:
-        self.client, self.db = client, client[database]
+        self.client = client
+        # What the URL says of reading and writing is for other programs: the promises of a
+        # store hold on the primary, and its times are naive UTC.
+        self.db = client.get_database(database, CodecOptions(), ReadPreference.PRIMARY, DURABLE)
         beside = "" if collection == DEFAULT_COLLECTION else f"{collection}."
-        durable = WriteConcern("majority", wtimeout=round(MAJORITY_TIMEOUT_SECS * 1000), j=True)
-        quick = WriteConcern(1)
-        self.jobs = self.db.get_collection(collection, write_concern=durable)
-        self._jobs_quick = self.db.get_collection(collection, write_concern=quick)
-        self._job_ids = self.db.get_collection("job_ids", write_concern=durable)
-        self._experiments = self.db.get_collection(f"{beside}experiments", write_concern=durable)
-        self._workers = self.db.get_collection(f"{beside}workers", write_concern=quick)
+        self.jobs = self.db[collection]
+        self._jobs_quick = self.jobs.with_options(write_concern=QUICK)
+        self._job_ids = self.db["job_ids"]
+        self._experiments = self.db[f"{beside}experiments"]
+        self._workers = self.db.get_collection(f"{beside}workers", write_concern=QUICK)
         self._view_name = f"{beside}trials"
         self._patiently = Patience(patience_secs, self.hosts)
         self._inserter = Inserter(self.jobs, self._patiently)
-        self._files = FileShelf(
-            client.get_database(database, write_concern=durable), self.jobs, self._patiently
-        )
+        self._files = FileShelf(self.db, self.jobs, self._patiently)
         self._next_unreserved_tid = 0
         self._n_found = 0
 
@@ -99,6 +102,8 @@ class MongoStore:
         cls, url: str, *, appname: str = "hpo", patience_secs: float = DEFAULT_PATIENCE_SECS
     ) -> MongoStore:
         """Open the database at a URL, and create there what is missing.
+
+        Fails early, whatever `patience_secs`: a URL may be wrong.
 
         Args:
             url: any form that `hpo.store.mongo.url` knows.
@@ -123,6 +128,7 @@ class MongoStore:
     def prepare(self) -> None:
         """Create the indexes and the view that are missing; takes a few ms when all is there."""
         with translated(self.hosts):
+            schema.check_version(self.client.admin.command("hello"))
             try:
                 schema.create_indexes(
                     [
@@ -157,14 +163,10 @@ class MongoStore:
         """Reserve `n` ids from the database's one counter."""
         if n < 1:
             return []
-        before = self._patiently(
-            lambda: self._job_ids.find_one_and_update(
-                queries.TID_COUNTER, queries.reserve_tids(n), upsert=True
-            )
-        )
-        first = int((before or {}).get("last_id", 0))
-        self._next_unreserved_tid = max(self._next_unreserved_tid, first + n)
-        return list(range(first, first + n))
+        counter = self._upsert(self._job_ids, queries.TID_COUNTER, queries.reserve_tids(n))
+        end = int(counter["last_id"])
+        self._next_unreserved_tid = max(self._next_unreserved_tid, end)
+        return list(range(end - n, end))
 
     def insert(self, trials: Sequence[Document]) -> None:
         """Store trials in order, and set `_id` and `number` in the documents given."""
@@ -175,11 +177,8 @@ class MongoStore:
         """Let the counter never hand out ids that were chosen without it."""
         next_tid = max(tids, default=-1) + 1
         if next_tid > self._next_unreserved_tid:
-            self._patiently(
-                lambda: self._job_ids.update_one(
-                    queries.TID_COUNTER, queries.skip_tids_to(next_tid), upsert=True
-                )
-            )
+            update = queries.skip_tids_to(next_tid)
+            self._upsert(self._job_ids, queries.TID_COUNTER, update)
             self._next_unreserved_tid = next_tid
 
     def claim(
@@ -365,12 +364,6 @@ class MongoStore:
         found = self._patiently(lambda: self.jobs.distinct("exp_key"))
         return sorted(found, key=lambda exp_key: (exp_key is not None, exp_key or ""))
 
-    def best(self, exp_key: str | None, n: int = 1) -> list[Document]:
-        """The `n` trials of an experiment with the least loss, best first."""
-        return self._patiently(
-            lambda: list(self.jobs.find(queries.best(exp_key), sort=queries.BY_LOSS, limit=n))
-        )
-
     def delete(self, exp_key: str | None, *, all_experiments: bool = False) -> None:
         """Remove the experiment: its trials, their attachments, its record.
 
@@ -465,9 +458,12 @@ class MongoStore:
         return [_presence(worker) for worker in found]
 
     def _upsert(
-        self, collection: MongoCollection[Document], query: Document, update: queries.Pipeline
+        self,
+        collection: MongoCollection[Document],
+        query: queries.Filter,
+        update: queries.Filter | queries.Pipeline,
     ) -> Document:
-        """Update the document with that `_id`, made first if need be; return it afterwards."""
+        """Update the one document that matches, made if need be; return it as it is then."""
 
         def write() -> Document:
             after = collection.find_one_and_update(
