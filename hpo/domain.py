@@ -39,7 +39,7 @@ class Domain:
         name: how messages call it; default the function's name.
 
     Attributes:
-        params: {label: node}, in the order of the space's graph.
+        params: {label: node of its distribution}, in the order of the space's graph.
         objective: sha256 under which workers find this domain, or None.
 
     Raises:
@@ -71,7 +71,8 @@ class Domain:
         self.space = Space(as_apply(expr))
         self.expr: Apply = self.space.expr
         self.params = {
-            label: parameter.node for label, parameter in self.space.hyperparameters.items()
+            label: parameter.distribution
+            for label, parameter in self.space.hyperparameters.items()
         }
         self._has_ctrl_literal = any(
             isinstance(node, Literal) and node.obj is Ctrl for node in dfs(self.expr)
@@ -216,7 +217,8 @@ class Domain:
 
     def loss(self, result: Mapping[str, Any], config: Any = None) -> float | None:
         """The loss of a result, or None."""
-        return result.get("loss")
+        loss: float | None = result.get("loss")
+        return loss
 
     def loss_variance(self, result: Mapping[str, Any], config: Any = None) -> float:
         """The variance of the loss's measurement; 0 when not given."""
@@ -224,7 +226,8 @@ class Domain:
 
     def true_loss(self, result: Mapping[str, Any], config: Any = None) -> float | None:
         """The generalisation loss if the result has it, else the loss."""
-        return result.get("true_loss", result.get("loss"))
+        true_loss: float | None = result.get("true_loss", result.get("loss"))
+        return true_loss
 
     def status(self, result: Mapping[str, Any], config: Any = None) -> str:
         """The objective's verdict."""

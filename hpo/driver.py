@@ -36,7 +36,7 @@ from hpo.exceptions import InvalidOption, SpaceChanged
 from hpo.objective import pack
 from hpo.pool import LocalWorkers
 from hpo.progress import Reporter, Snapshot, count, duration, reporting
-from hpo.store.base import Watch
+from hpo.store.base import Watch, WorkerPresence
 from hpo.trials import Trials
 
 logger = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class FMinIter:
         self._name = trials.exp_key or domain.name
         self._owner = f"{_THIS_HOST}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._demand = _Demand()
-        self._workers = _WorkersSeen(trials)
+        self._workers = _WorkersSeen(trials, domain)
         self._requeue_due = _Every(_TICK_SECS)
         self._lead_due = _Every(DRIVER_LEASE_SECS / 3)
         self._leads = True
@@ -356,7 +356,7 @@ class FMinIter:
             return self._who_leads()
         if not self._is_quiet():
             return ""
-        unfit = [worker for worker in self._workers.all() if worker.state == "unfit"]
+        unfit = self._workers.unfit()
         if unfit:
             return f"{count(len(unfit), 'worker')} cannot evaluate: {unfit[0].message}"
         if not self._workers.owners():
@@ -435,12 +435,12 @@ class _Every:
 class _WorkersSeen:
     """The live workers, asked for at most a few times a second."""
 
-    def __init__(self, trials: Trials) -> None:
-        self._trials = trials
-        self._seen: list[Any] = []
+    def __init__(self, trials: Trials, domain: Domain) -> None:
+        self._trials, self._domain = trials, domain
+        self._seen: list[WorkerPresence] = []
         self._asked_at = -math.inf
 
-    def all(self) -> list[Any]:
+    def _all(self) -> list[WorkerPresence]:
         if time.monotonic() - self._asked_at >= _PRESENCE_INTERVAL_SECS:
             self._seen = self._trials.store.workers(self._trials.exp_key)
             self._asked_at = time.monotonic()
@@ -448,7 +448,14 @@ class _WorkersSeen:
 
     def owners(self) -> set[str]:
         """Those that can evaluate."""
-        return {worker.owner for worker in self.all() if worker.state != "unfit"}
+        return {worker.owner for worker in self._all() if not self._is_unfit(worker)}
+
+    def unfit(self) -> list[WorkerPresence]:
+        """Those that cannot load this search's objective."""
+        return [worker for worker in self._all() if self._is_unfit(worker)]
+
+    def _is_unfit(self, worker: WorkerPresence) -> bool:
+        return self._domain.objective in worker.unfit_for
 
 
 class _Demand:

@@ -67,6 +67,8 @@ class LocalWorkers:
         options: Sequence[str] = (),
     ) -> None:
         command = [sys.executable, "-m", "hpo_worker", "--quiet", "--stop-on-eof", *options]
+        # They fail where the driver would; it is the driver that says so in the end.
+        command += ["--max-consecutive-failures", "never"]
         if exp_key is not None:
             command += ["--exp-key", exp_key]
         self._workers: list[_LocalWorker] = []

@@ -76,7 +76,8 @@ class WorkerPresence:
         exp_key: the only experiment it serves, or None for all.
         state: "idle", "busy", or "unfit" when it cannot load the objective.
         message: why it is unfit.
-        unfit_for: sha256 of objectives that it cannot load.
+        unfit_for: sha256 of objectives that it cannot load; None stands for trials
+            that name no objective.
         seen: when it last renewed, by the store's clock.
     """
 
@@ -86,7 +87,7 @@ class WorkerPresence:
     exp_key: str | None = None
     state: Literal["idle", "busy", "unfit"] = "idle"
     message: str = ""
-    unfit_for: tuple[str, ...] = ()
+    unfit_for: tuple[str | None, ...] = ()
     seen: datetime | None = None
 
 
@@ -143,7 +144,7 @@ class Store(Protocol):
         host: str = "",
         exp_key: str | None = None,
         lease_secs: float = DEFAULT_LEASE_SECS,
-        except_objectives: Collection[str] = (),
+        except_objectives: Collection[str | None] = (),
     ) -> Document | None:
         """Take the NEW trial with the least tid, or return None.
 

@@ -142,7 +142,7 @@ class MemoryStore:
         host: str = "",
         exp_key: str | None = None,
         lease_secs: float = DEFAULT_LEASE_SECS,
-        except_objectives: Collection[str] = (),
+        except_objectives: Collection[str | None] = (),
     ) -> Document | None:
         """Take the NEW trial with the least tid, or return None."""
         with self._lock:

@@ -24,7 +24,7 @@ def test_without_options_a_worker_serves_everybody_for_ever():
     assert options.poll_interval == 5.0
     assert options.reserve_timeout is None
     assert options.max_jobs is None
-    assert options.max_consecutive_failures == 4
+    assert options.max_consecutive_failures == 20
     assert options.use_subprocesses
 
 

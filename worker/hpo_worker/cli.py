@@ -24,6 +24,9 @@ logger = logging.getLogger("hpo_worker")
 
 STDIN_FD = 0
 
+# Where half of a space fails, twenty failures in a row are one chance in a million.
+DEFAULT_MAX_FAILURES = 20
+
 EXIT_UNEXPECTED = 1
 EXIT_USAGE = 2
 
@@ -229,13 +232,19 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         help="once the database holds N trials (default: never)",
     )  # fmt: skip
     limits.add_argument(
-        "--max-consecutive-failures", metavar="N", type=_positive_int, default=4,
-        help="after N failed trials in a row (default: %(default)s)",
+        "--max-consecutive-failures", metavar="N", type=_positive_int_or_never,
+        default=DEFAULT_MAX_FAILURES,
+        help="after N failed trials in a row, since a broken node would fail them all; or "
+        "'never' (default: %(default)s; hyperopt's was 4)",
     )  # fmt: skip
     limits.add_argument(
         "--last-job-timeout", metavar="SECS", type=_positive_secs,
         help="claim nothing later than this after the start (default: no limit)",
     )  # fmt: skip
+
+
+def _positive_int_or_never(text: str) -> int | None:
+    return None if text == "never" else _positive_int(text)
 
 
 def _positive_int(text: str) -> int:

@@ -69,7 +69,7 @@ class Limits:
 
     max_jobs: int | None = None
     max_jobs_in_db: int | None = None
-    max_consecutive_failures: int | None = 4
+    max_consecutive_failures: int | None = None
     last_job_timeout_secs: float | None = None
     reserve_timeout_secs: float | None = None
 
