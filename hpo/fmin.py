@@ -119,6 +119,7 @@ def fmin(
 
     Source: hyperopt.fmin.fmin.
     """
+    _check_roles(fn, algo, trials)
     _check_limits(max_evals, timeout, loss_threshold, max_queue_len, workers)
     if isinstance(space, str):
         fn, space = _annotated(fn, space)
@@ -229,6 +230,19 @@ def partial(fn: Callable[..., Any], **kwargs: Any) -> Callable[..., Any]:
 
 
 # --- what fmin checks --------------------------------------------------------------
+
+
+def _check_roles(fn: Any, algo: Any, trials: Any) -> None:
+    if not callable(fn):
+        raise InvalidOption(f"fn must be a function of one configuration, not {fn!r}")
+    if algo is not None and not callable(algo):
+        raise InvalidOption(
+            f"algo must be a function such as hpo.tpe.suggest or hpo.rand.suggest, not {algo!r}"
+        )
+    if not (trials is None or isinstance(trials, str) or hasattr(trials, "asynchronous")):
+        raise InvalidOption(
+            f"trials must be None, a Trials, a MongoTrials or a MongoDB URL, not {trials!r}"
+        )
 
 
 def _check_limits(

@@ -444,6 +444,9 @@ def test_a_file_that_holds_no_trials_is_left_alone(tmp_path, content):
         ({"exp_key": "digits"}, "give trials=URL"),
         ({"workers": 2, "trials": Trials()}, "workers= needs trials that other processes"),
         ({"workers": 0}, "workers must be"),
+        ({"fn": None}, "fn must be a function"),
+        ({"algo": "tpe"}, r"algo must be a function such as hpo\.tpe\.suggest"),
+        ({"trials": []}, "trials must be None, a Trials"),
     ],
 )
 def test_bad_options_are_named(options, message):
