@@ -9,7 +9,7 @@ local workers (`workers=4`), or on `hpo-worker` processes anywhere that share a
 MongoDB database (`trials="mongodb://…"`). The names are those of hyperopt.
 """
 
-from hpo import anneal, early_stop, exceptions, hp, mix, pyll, rand, tpe
+from hpo import anneal, early_stop, exceptions, hp, mix, pyll, rand, spec, tpe
 from hpo.ctrl import Ctrl
 from hpo.document import (
     JOB_STATE_CANCEL,
@@ -49,6 +49,7 @@ __all__ = [  # noqa: RUF022  (grouped by theme)
     "early_stop",
     # spaces
     "hp",
+    "spec",
     "pyll",
     # algorithms
     "rand",

@@ -13,6 +13,8 @@ of hyperopt.base.Trials and hyperopt.mongoexp.MongoTrials.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import (
     Callable,
     Collection,
@@ -62,6 +64,14 @@ _FOLLOWED_FIELDS = (
 )
 
 
+# How late a driver may learn that somebody deleted trials beside it.
+_EPOCH_INTERVAL_SECS = 1.0
+
+# Ids reserved ahead at most, while they are asked for in quick succession.
+_MAX_RESERVED_IDS = 64
+_QUICK_SUCCESSION_SECS = 0.2
+
+
 class Trials:
     """The trials of one experiment, kept in this process.
 
@@ -88,6 +98,7 @@ class Trials:
         self._observations = Observations()
         self._horizons: dict[str | None, Horizon] = {}
         self._epochs: dict[str | None, int] = {}
+        self._epochs_seen_at = -math.inf
         self._running: dict[Tid, str] = {}
         self._documents: list[Document] | None = None
 
@@ -105,21 +116,31 @@ class Trials:
 
     def refresh(self) -> None:
         """Take in what changed in the store since the last refresh."""
-        self.follow()
-
-    def follow(self) -> list[Document]:
-        """Refresh, and return the changed trials (only the fields that refreshing needs)."""
-        self._documents = None
         exp_keys = self._followed_exp_keys()
         self._start_over_if_rewritten(exp_keys)
-        changed = []
+        for _ in self._changes(exp_keys):
+            pass
+
+    def follow(self) -> list[Document]:
+        """Refresh, and return the changed trials (only the fields that refreshing needs).
+
+        Whether finished trials were deleted or rewritten, which is rare, is
+        looked up now and then, not each time: for those who follow closely.
+        """
+        exp_keys = self._followed_exp_keys()
+        if time.monotonic() - self._epochs_seen_at > _EPOCH_INTERVAL_SECS:
+            self._start_over_if_rewritten(exp_keys)
+        return list(self._changes(exp_keys))
+
+    def _changes(self, exp_keys: Sequence[str | None]) -> Iterator[Document]:
+        """Take in the changed trials one by one; an experiment may be larger than memory."""
+        self._documents = None
         for exp_key in exp_keys:
             horizon = self._horizons.setdefault(exp_key, Horizon())
             for trial in self._store.changes(exp_key, horizon, fields=_FOLLOWED_FIELDS):
                 self._observations.update(trial)
                 self._note_owner(trial)
-                changed.append(trial)
-        return changed
+                yield trial
 
     def _followed_exp_keys(self) -> list[str | None]:
         return [self._exp_key] if self._exp_key is not None else self._store.exp_keys()
@@ -130,6 +151,7 @@ class Trials:
         if any(self._epochs.get(exp_key, epoch) != epoch for exp_key, epoch in epochs.items()):
             self._forget()
         self._epochs.update(epochs)
+        self._epochs_seen_at = time.monotonic()
 
     def _note_owner(self, trial: Mapping[str, Any]) -> None:
         if trial["state"] == JOB_STATE_RUNNING:
@@ -508,12 +530,29 @@ class MongoTrials(Trials):
         self._mongo = url if isinstance(url, MongoStore) else MongoStore.connect(url)
         self.url = None if isinstance(url, MongoStore) else url
         self._cmd, self._workdir = cmd, workdir
+        self._reserved_ids: list[Tid] = []
+        self._n_reserved, self._reserved_at = 0, -math.inf
         super().__init__(exp_key, refresh, store=self._mongo)
 
     @property
     def handle(self) -> MongoStore:
         """The store; `handle.jobs` is the collection of documents."""
         return self._mongo
+
+    def new_trial_ids(self, n: int) -> list[Tid]:
+        """Reserve `n` fresh tids.
+
+        Asked in quick succession, more are reserved than are returned, so that a
+        search of short trials does not ask the store for each of them.
+        """
+        if len(self._reserved_ids) < n:
+            is_quick = time.monotonic() - self._reserved_at < _QUICK_SUCCESSION_SECS
+            n_ahead = min(2 * self._n_reserved, _MAX_RESERVED_IDS) if is_quick else 0
+            self._n_reserved = max(n, n_ahead)
+            self._reserved_ids += self._store.allocate_tids(self._n_reserved)
+            self._reserved_at = time.monotonic()
+        taken, self._reserved_ids = self._reserved_ids[:n], self._reserved_ids[n:]
+        return taken
 
     def _insert_trial_docs(self, docs: Sequence[Document]) -> list[Tid]:
         return super()._insert_trial_docs([plain(document, "trial") for document in docs])

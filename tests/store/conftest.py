@@ -18,7 +18,7 @@ import pytest
 from hpo.store.base import Store
 from hpo.store.memory import MemoryStore
 from hpo.store.mongo import MongoStore
-from hpo.store.mongo.store import Client
+from hpo.store.mongo.connection import Client
 from tests.servers import Server, fresh_database
 
 BACKENDS = ("memory", "replica set", "standalone")

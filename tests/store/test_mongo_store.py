@@ -522,14 +522,17 @@ def replica_store(mongo_url) -> Iterator[MongoStore]:
         yield store
 
 
-def test_a_driver_is_not_woken_by_another_experiment(replica_store):
+def test_a_driver_is_woken_by_results_but_not_by_claims_and_inserts(replica_store):
     insert(replica_store, 1, "iris")
     with replica_store.watch("digits", "results") as watch:
         settle(watch)
-        replica_store.finish(claim(replica_store), OK)
         insert(replica_store, 1, "digits")
-
+        held = claim(replica_store)
         assert not watch.wait(0.2)
+
+        replica_store.finish(held, OK)
+
+        assert watch.wait(5.0)
 
 
 def test_heartbeats_and_renewals_wake_nobody(replica_store):
@@ -695,3 +698,16 @@ def test_an_objective_lost_by_a_crash_in_the_middle_can_be_stored_again(store):
     store.put_objective("digits", "a" * 64, b"x" * 300_000)
 
     assert store.get_objective("a" * 64) == b"x" * 300_000
+
+
+def test_a_program_that_removes_ended_trials_by_hand_can_tell_the_readers(store):
+    insert(store, 2)
+    store.open_experiment("digits", "digest", [])
+    store.finish(claim(store), OK)
+    store.jobs.delete_one({"state": JOB_STATE_DONE})
+
+    store.note_rewritten(["digits"])
+
+    experiment = store.experiment("digits")
+    assert (experiment.epoch, experiment.space_digest) == (1, "digest")
+    assert [trial["number"] for trial in store.changes("digits", Horizon())] == [1]

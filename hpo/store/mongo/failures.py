@@ -126,6 +126,11 @@ class Patience:
                     failure = error
             raise failure
 
+    def once(self, action: Callable[[], T]) -> T:
+        """Return what `action` returns, without patience."""
+        with translated(self._where):
+            return action()
+
     def pauses(self) -> Iterator[None]:
         """Sleep before each yield, a little longer each time, until patience ends.
 

@@ -98,8 +98,8 @@ def skip_tids_to(next_tid: int) -> dict[str, Any]:
 
 
 def numbered(exp_key: str | None) -> Filter:
-    """Trials of an experiment that have a number."""
-    return {"exp_key": exp_key, "number": {"$exists": True}}
+    """Trials of an experiment that have a number; as a range, so that the index alone counts."""
+    return {"exp_key": exp_key, "number": {"$gte": 0}}
 
 
 def unnumbered(exp_key: str | None) -> Filter:
@@ -169,7 +169,7 @@ def insertion(encoded: Any, number: int) -> Pipeline:
 # --- the queue ------------------------------------------------------------------------
 
 
-def claimable(exp_key: str | None, except_objectives: Collection[str] = ()) -> Filter:
+def claimable(exp_key: str | None, except_objectives: Collection[str | None] = ()) -> Filter:
     """NEW trials, of one experiment or (None) of all; sort them BY_TID."""
     query: Filter = {"state": JOB_STATE_NEW}
     if exp_key is not None:
@@ -302,10 +302,17 @@ def open_experiment(space_digest: str, space: Sequence[Mapping[str, Any]]) -> Pi
     return [{"$set": {**fields, "epoch": {"$ifNull": ["$epoch", 0]}}}]
 
 
+_NEXT_EPOCH = {"$add": [{"$ifNull": ["$epoch", 0]}, 1]}
+
+
 def rewritten() -> Pipeline:
-    """Update of an experiment's record when its trials are deleted: only the epoch goes on."""
-    grown = {"$add": [{"$ifNull": ["$epoch", 0]}, 1]}
-    return [{"$replaceWith": {"_id": "$_id", "epoch": grown}}]
+    """Update of an experiment's record when finished trials were deleted or rewritten."""
+    return [{"$set": {"epoch": _NEXT_EPOCH}}]
+
+
+def deleted() -> Pipeline:
+    """Update of an experiment's record when it is deleted: only the epoch goes on."""
+    return [{"$replaceWith": {"_id": "$_id", "epoch": _NEXT_EPOCH}}]
 
 
 def lead(driver: str, lease_secs: float) -> Pipeline:
@@ -379,21 +386,24 @@ def new_work(jobs: str, exp_key: str | None) -> Pipeline:
 
 
 def new_results(jobs: str, workers: str, exp_key: str | None) -> Pipeline:
-    """Change stream of the database: a trial moved or came finished, a worker came or went.
+    """Change stream of the database: a trial ended or came back, a worker came or went.
 
-    With an experiment the stream must look up the document of each update
-    (`full_document="updateLookup"`), because the update tells only what changed.
+    That a trial was claimed calls for nothing. What an update tells does not
+    include the experiment, so the ends in one experiment wake the drivers of
+    all; having the server look up each document would cost it more.
     """
     moved: Filter = {
         "operationType": {"$in": ["update", "replace"]},
-        "updateDescription.updatedFields.state": {"$exists": True},
+        "updateDescription.updatedFields.state": {
+            "$in": [state for state in JOB_STATES if state != JOB_STATE_RUNNING]
+        },
     }
     inserted: Filter = {
         "operationType": "insert",
         "fullDocument.state": {"$gt": JOB_STATE_RUNNING},
     }
     if exp_key is not None:
-        moved["fullDocument.exp_key"] = inserted["fullDocument.exp_key"] = exp_key
+        inserted["fullDocument.exp_key"] = exp_key
     workforce = {
         "ns.coll": workers,
         "$or": [

@@ -76,11 +76,12 @@ def number_old_trials(jobs: Collection[Document], exp_key: str | None) -> int:
     """
     n_numbered = 0
     while True:
-        last = jobs.find_one(queries.numbered(exp_key), sort=queries.BY_NUMBER_DOWN)
-        first = 0 if last is None else int(last["number"]) + 1
-        # Numbers are dense, so as many trials as numbers leave none without.
-        if jobs.count_documents(queries.in_experiment(exp_key)) <= first:
+        numbered = queries.numbered(exp_key)
+        n_trials = jobs.count_documents(queries.in_experiment(exp_key))
+        if n_trials == jobs.count_documents(numbered):
             return n_numbered
+        last = jobs.find_one(numbered, sort=queries.BY_NUMBER_DOWN)
+        first = 0 if last is None else int(last["number"]) + 1
         old = jobs.find(queries.unnumbered(exp_key), {"_id": 1}, sort=queries.BY_TID)
         writes = [
             UpdateOne({"_id": trial["_id"], "number": {"$exists": False}}, _number_it(number))
@@ -92,7 +93,8 @@ def number_old_trials(jobs: Collection[Document], exp_key: str | None) -> int:
             n_numbered += jobs.bulk_write(writes, ordered=True).modified_count
         except BulkWriteError as error:
             # Somebody else numbers or inserts at this moment: go on from where they are.
-            if error.details["writeErrors"][0]["code"] != DUPLICATE_KEY:
+            failures = error.details.get("writeErrors") or [{}]
+            if failures[0].get("code") != DUPLICATE_KEY:
                 raise
             n_numbered += int(error.details["nModified"])
 

@@ -18,18 +18,23 @@ is repeated for `patience_secs`; every verb may be repeated without harm.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Literal, NoReturn
 
-import pymongo
-from bson.codec_options import CodecOptions
-from pymongo import ReadPreference, ReturnDocument, WriteConcern
+from pymongo import ReturnDocument
 from pymongo.collection import Collection as MongoCollection
 from pymongo.cursor import Cursor
-from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo.errors import OperationFailure
 
 from hpo import document
 from hpo.document import DEFAULT_LEASE_SECS, OPEN_STATES, Claim, Document, Tid, Transition
@@ -37,25 +42,15 @@ from hpo.exceptions import LeaseLost
 from hpo.store.base import Experiment, Horizon, Watch, WorkerPresence
 from hpo.store.mongo import queries, schema
 from hpo.store.mongo.attachments import ExperimentAttachments, FileShelf, TrialAttachments
+from hpo.store.mongo.connection import QUICK, Client, durable_database, open_client, upsert
 from hpo.store.mongo.encoding import encoded, storable_text
 from hpo.store.mongo.failures import Patience, translated
 from hpo.store.mongo.insertion import Inserter
+from hpo.store.mongo.registry import Registry
 from hpo.store.mongo.url import DEFAULT_COLLECTION, parse_mongo_url
 from hpo.store.mongo.watch import MongoWatch, watch_pipeline
 
-Client = pymongo.MongoClient[Document]
-
 DEFAULT_PATIENCE_SECS = 30.0
-
-# A first contact fails early: it is more often a wrong URL than an outage.
-SERVER_SELECTION_SECS = 5.0
-# A network that swallows packets must not hold a heartbeat for ever.
-SOCKET_TIMEOUT_SECS = 30.0
-# Then the majority is missing: the write is repeated, and in the end reported.
-MAJORITY_TIMEOUT_SECS = 20.0
-
-DURABLE = WriteConcern("majority", wtimeout=round(MAJORITY_TIMEOUT_SECS * 1000), j=True)
-QUICK = WriteConcern(1)
 
 # Documents per answer of the server while trials are followed or listed.
 BATCH_SIZE = 1000
@@ -80,18 +75,15 @@ class MongoStore:
         *,
         patience_secs: float = DEFAULT_PATIENCE_SECS,
     ) -> None:
-        self.client = client
-        # What the URL says of reading and writing is for other programs: the promises of a
-        # store hold on the primary, and its times are naive UTC.
-        self.db = client.get_database(database, CodecOptions(), ReadPreference.PRIMARY, DURABLE)
+        self.client, self.db = client, durable_database(client, database)
         beside = "" if collection == DEFAULT_COLLECTION else f"{collection}."
         self.jobs = self.db[collection]
         self._jobs_quick = self.jobs.with_options(write_concern=QUICK)
         self._job_ids = self.db["job_ids"]
-        self._experiments = self.db[f"{beside}experiments"]
         self._workers = self.db.get_collection(f"{beside}workers", write_concern=QUICK)
         self._view_name = f"{beside}trials"
         self._patiently = Patience(patience_secs, self.hosts)
+        self._registry = Registry(self.db[f"{beside}experiments"], self._workers, self._patiently)
         self._inserter = Inserter(self.jobs, self._patiently)
         self._files = FileShelf(self.db, self.jobs, self._patiently)
         self._next_unreserved_tid = 0
@@ -113,10 +105,7 @@ class MongoStore:
             InvalidUrl, ServerUnreachable, AccessDenied: with what to do next.
         """
         address = parse_mongo_url(url)
-        with translated(", ".join(address.hosts)):
-            client: Client = pymongo.MongoClient(
-                address.url, **_client_options(address.url, appname)
-            )
+        client = open_client(address, appname)
         store = cls(client, address.database, address.collection, patience_secs=patience_secs)
         try:
             store.prepare()
@@ -163,7 +152,9 @@ class MongoStore:
         """Reserve `n` ids from the database's one counter."""
         if n < 1:
             return []
-        counter = self._upsert(self._job_ids, queries.TID_COUNTER, queries.reserve_tids(n))
+        counter = upsert(
+            self._patiently, self._job_ids, queries.TID_COUNTER, queries.reserve_tids(n)
+        )
         end = int(counter["last_id"])
         self._next_unreserved_tid = max(self._next_unreserved_tid, end)
         return list(range(end - n, end))
@@ -178,7 +169,7 @@ class MongoStore:
         next_tid = max(tids, default=-1) + 1
         if next_tid > self._next_unreserved_tid:
             update = queries.skip_tids_to(next_tid)
-            self._upsert(self._job_ids, queries.TID_COUNTER, update)
+            upsert(self._patiently, self._job_ids, queries.TID_COUNTER, update)
             self._next_unreserved_tid = next_tid
 
     def claim(
@@ -188,7 +179,7 @@ class MongoStore:
         host: str = "",
         exp_key: str | None = None,
         lease_secs: float = DEFAULT_LEASE_SECS,
-        except_objectives: Collection[str] = (),
+        except_objectives: Collection[str | None] = (),
     ) -> Document | None:
         """Take the NEW trial with the least tid, or return None."""
         requires, update = queries.compile_transition(document.claim(owner, host, lease_secs))
@@ -304,7 +295,8 @@ class MongoStore:
     ) -> Iterator[Document]:
         """What changed, in one query; new trials in the order of their numbers."""
         if not (horizon.new or horizon.running):
-            # The caller moves the horizon along, so a broken stream goes on where it ended.
+            # The caller moves the horizon along, so after a broken stream the next call goes
+            # on where it ended.
             yield from self._stream(
                 lambda: self.jobs.find(
                     queries.added_since(exp_key, horizon),
@@ -359,6 +351,11 @@ class MongoStore:
         query = queries.trials_in(exp_key, states=states, all_experiments=all_experiments)
         return self._patiently(lambda: self.jobs.count_documents(query))
 
+    def best(self, exp_key: str | None, n: int) -> list[Document]:
+        """The `n` ok trials with the least losses, best first."""
+        query = queries.best(exp_key)
+        return self._patiently(lambda: list(self.jobs.find(query, sort=queries.BY_LOSS, limit=n)))
+
     def exp_keys(self) -> list[str | None]:
         """Every experiment that has trials; the nameless one comes first."""
         found = self._patiently(lambda: self.jobs.distinct("exp_key"))
@@ -369,13 +366,10 @@ class MongoStore:
 
         Its epoch outlives it, so that whoever follows it starts over.
         """
-        for key in self._known_exp_keys() if all_experiments else [exp_key]:
+        known = {*self.exp_keys(), *self._registry.exp_keys()} if all_experiments else {exp_key}
+        for key in known:
             self._delete_experiment(key)
         self._inserter.forget()
-
-    def _known_exp_keys(self) -> set[str | None]:
-        recorded = self._patiently(lambda: self._experiments.distinct("_id"))
-        return {*self.exp_keys(), *recorded}
 
     def _delete_experiment(self, exp_key: str | None) -> None:
         self._remove_trial_files(exp_key)
@@ -383,7 +377,7 @@ class MongoStore:
         self.attachments(exp_key).clear()
         self._files.forget_objectives(exp_key)
         # Last: a reader that starts over before the trials are gone would keep them.
-        self._upsert(self._experiments, {"_id": exp_key}, queries.rewritten())
+        self._registry.note_deleted(exp_key)
 
     def _remove_trial_files(self, exp_key: str | None) -> None:
         with_files = {**queries.in_experiment(exp_key), "_attachments.0": {"$exists": True}}
@@ -391,6 +385,15 @@ class MongoStore:
         files = [file_id for trial in found for _, file_id in trial["_attachments"]]
         for start in range(0, len(files), BATCH_SIZE):
             self._files.remove({"_id": {"$in": files[start : start + BATCH_SIZE]}})
+
+    def note_rewritten(self, exp_keys: Iterable[str | None]) -> None:
+        """Let whoever follows these experiments start over.
+
+        For programs that change or remove ended trials themselves, through `jobs`.
+        """
+        for exp_key in exp_keys:
+            self._registry.note_rewritten(exp_key)
+        self._inserter.forget()
 
     def number_old_trials(self, exp_key: str | None) -> int:
         """Number the trials that hyperopt wrote, so that they can be followed; how many."""
@@ -412,73 +415,31 @@ class MongoStore:
         self, exp_key: str | None, space_digest: str, space: Sequence[Mapping[str, Any]]
     ) -> Experiment:
         """Create the experiment's record if it has none; return the record as stored."""
-        rows = [encoded(row, f"space[{index}]") for index, row in enumerate(space)]
-        update = queries.open_experiment(space_digest, rows)
-        self._upsert(self._experiments, {"_id": exp_key}, update)
-        return self.experiment(exp_key)
+        return self._registry.open_experiment(exp_key, space_digest, space)
 
     def experiment(self, exp_key: str | None) -> Experiment:
         """The record as stored, or an empty one."""
-        found = self._patiently(
-            lambda: self._experiments.find_one({"_id": exp_key}, queries.EXPERIMENT_FIELDS)
-        )
-        record = found or {}
-        return Experiment(
-            exp_key=exp_key,
-            space_digest=record.get("space_digest"),
-            space=record.get("space"),
-            epoch=int(record.get("epoch") or 0),
-            driver=record.get("driver"),
-            driver_seen_secs_ago=record.get("driver_seen_secs_ago"),
-        )
+        return self._registry.experiment(exp_key)
 
     def lead(self, exp_key: str | None, driver: str, lease_secs: float) -> bool:
         """Become, or stay, the one driver that adds trials; False when another one leads."""
-        update = queries.lead(driver, lease_secs)
-        record = self._upsert(self._experiments, {"_id": exp_key}, update)
-        return bool(record["driver"] == driver)
+        return self._registry.lead(exp_key, driver, lease_secs)
 
     def resign(self, exp_key: str | None, driver: str) -> None:
         """Stop leading, so that another driver can start at once."""
-        with translated(self.hosts):
-            self._experiments.update_one({"_id": exp_key, "driver": driver}, queries.RESIGN)
+        self._registry.resign(exp_key, driver)
 
     def announce(self, worker: WorkerPresence, ttl_secs: float) -> None:
         """Say that a worker is there for the next `ttl_secs`."""
-        self._upsert(self._workers, {"_id": worker.owner}, queries.announce(worker, ttl_secs))
+        self._registry.announce(worker, ttl_secs)
 
     def retire(self, owner: str) -> None:
-        """Forget a worker that ends. Tried once: its presence passes by itself."""
-        with translated(self.hosts):
-            self._workers.delete_one({"_id": owner})
+        """Forget a worker that ends."""
+        self._registry.retire(owner)
 
     def workers(self, exp_key: str | None = None) -> list[WorkerPresence]:
         """The live workers that would take trials of `exp_key` (None: all of them)."""
-        found = self._patiently(lambda: list(self._workers.find(queries.live_workers(exp_key))))
-        return [_presence(worker) for worker in found]
-
-    def _upsert(
-        self,
-        collection: MongoCollection[Document],
-        query: queries.Filter,
-        update: queries.Filter | queries.Pipeline,
-    ) -> Document:
-        """Update the one document that matches, made if need be; return it as it is then."""
-
-        def write() -> Document:
-            after = collection.find_one_and_update(
-                query, update, upsert=True, return_document=ReturnDocument.AFTER
-            )
-            return after or {}
-
-        def write_first_or_second() -> Document:
-            try:
-                return write()
-            except DuplicateKeyError:
-                # Somebody else made it at the same moment, so now it is there.
-                return write()
-
-        return self._patiently(write_first_or_second)
+        return self._registry.workers(exp_key)
 
     # --- bytes ---
 
@@ -503,11 +464,10 @@ class MongoStore:
     @contextmanager
     def watch(self, exp_key: str | None, interest: Literal["work", "results"]) -> Iterator[Watch]:
         """Wait for trials to claim ("work") or for trials that moved ("results")."""
-        pipeline, look_up = watch_pipeline(interest, self.jobs.name, self._workers.name, exp_key)
+        pipeline = watch_pipeline(interest, self.jobs.name, self._workers.name, exp_key)
         watch = MongoWatch(
             self.db,
             pipeline,
-            look_up=look_up,
             interest=interest,
             n_found=lambda: self._n_found,
         )
@@ -519,28 +479,3 @@ class MongoStore:
     def close(self) -> None:
         """Close the connections; the documents stay."""
         self.client.close()
-
-
-def _client_options(url: str, appname: str) -> dict[str, Any]:
-    """Options of the client that the URL leaves open."""
-    ours = {
-        "appname": appname,
-        "serverSelectionTimeoutMS": round(SERVER_SELECTION_SECS * 1000),
-        "socketTimeoutMS": round(SOCKET_TIMEOUT_SECS * 1000),
-    }
-    query = url.partition("?")[2].lower()
-    chosen = {option.partition("=")[0] for option in re.split("[&;]", query)}
-    return {name: value for name, value in ours.items() if name.lower() not in chosen}
-
-
-def _presence(worker: Document) -> WorkerPresence:
-    return WorkerPresence(
-        owner=worker["_id"],
-        host=worker["host"],
-        pid=worker["pid"],
-        exp_key=worker["exp_key"],
-        state=worker["state"],
-        message=worker["message"],
-        unfit_for=tuple(worker["unfit_for"]),
-        seen=worker["seen"],
-    )

@@ -45,7 +45,6 @@ class MongoWatch:
     Args:
         database: of the trials.
         pipeline: which changes matter (see `queries.new_work`, `queries.new_results`).
-        look_up: give the pipeline the whole document of each update.
         interest: how impatient polling may get.
         n_found: counts what looks have found so far; polling starts anew when it has grown.
     """
@@ -55,11 +54,10 @@ class MongoWatch:
         database: Database[Document],
         pipeline: Pipeline,
         *,
-        look_up: bool,
         interest: Interest,
         n_found: Callable[[], int],
     ) -> None:
-        self._database, self._pipeline, self._look_up = database, pipeline, look_up
+        self._database, self._pipeline = database, pipeline
         self._polling = _Polling(MAX_POLL_SECS[interest], n_found)
         self._has_streams = True
         self._listener: _Listener | None = None
@@ -77,7 +75,6 @@ class MongoWatch:
         try:
             stream = self._database.watch(
                 self._pipeline,
-                full_document="updateLookup" if self._look_up else None,
                 max_await_time_ms=round(AWAIT_SECS * 1000),
             )
         except PyMongoError as error:
@@ -169,10 +166,8 @@ class _Polling:
         return True
 
 
-def watch_pipeline(
-    interest: Interest, jobs: str, workers: str, exp_key: str | None
-) -> tuple[Pipeline, bool]:
-    """The changes of interest, and whether they need the whole document of each update."""
+def watch_pipeline(interest: Interest, jobs: str, workers: str, exp_key: str | None) -> Pipeline:
+    """The changes of interest."""
     if interest == "work":
-        return queries.new_work(jobs, exp_key), False
-    return queries.new_results(jobs, workers, exp_key), exp_key is not None
+        return queries.new_work(jobs, exp_key)
+    return queries.new_results(jobs, workers, exp_key)

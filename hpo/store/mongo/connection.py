@@ -1,0 +1,79 @@
+"""One client: how long it waits, what an acknowledgement means, and how it upserts."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pymongo
+from bson.codec_options import CodecOptions
+from pymongo import ReadPreference, ReturnDocument, WriteConcern
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from hpo.document import Document
+from hpo.store.mongo import queries
+from hpo.store.mongo.failures import Patience, translated
+from hpo.store.mongo.url import MongoAddress
+
+Client = pymongo.MongoClient[Document]
+
+# A first contact fails early: it is more often a wrong URL than an outage.
+SERVER_SELECTION_SECS = 5.0
+# A network that swallows packets must not hold a heartbeat for ever.
+SOCKET_TIMEOUT_SECS = 30.0
+# Then the majority is missing: the write is repeated, and in the end reported.
+MAJORITY_TIMEOUT_SECS = 20.0
+
+DURABLE = WriteConcern("majority", wtimeout=round(MAJORITY_TIMEOUT_SECS * 1000), j=True)
+QUICK = WriteConcern(1)
+
+
+def open_client(address: MongoAddress, appname: str) -> Client:
+    """A client for an address; it connects when it is first used."""
+    ours = {
+        "appname": appname,
+        "serverSelectionTimeoutMS": round(SERVER_SELECTION_SECS * 1000),
+        "socketTimeoutMS": round(SOCKET_TIMEOUT_SECS * 1000),
+    }
+    query = address.url.partition("?")[2].lower()
+    chosen = {option.partition("=")[0] for option in re.split("[&;]", query)}
+    options: dict[str, Any] = {
+        name: value for name, value in ours.items() if name.lower() not in chosen
+    }
+    with translated(", ".join(address.hosts)):
+        return pymongo.MongoClient(address.url, **options)
+
+
+def durable_database(client: Client, name: str) -> Database[Document]:
+    """A database as a store needs it.
+
+    What the URL says of reading and writing is for other programs: the promises of
+    a store hold on the primary, and its times are naive UTC.
+    """
+    return client.get_database(name, CodecOptions(), ReadPreference.PRIMARY, DURABLE)
+
+
+def upsert(
+    patiently: Patience,
+    collection: Collection[Document],
+    query: queries.Filter,
+    update: queries.Filter | queries.Pipeline,
+) -> Document:
+    """Update the one document that matches, made if need be; return it as it is then."""
+
+    def write() -> Document:
+        after = collection.find_one_and_update(
+            query, update, upsert=True, return_document=ReturnDocument.AFTER
+        )
+        return after or {}
+
+    def write_first_or_second() -> Document:
+        try:
+            return write()
+        except DuplicateKeyError:
+            # Somebody else made it at the same moment, so now it is there.
+            return write()
+
+    return patiently(write_first_or_second)

@@ -1,0 +1,103 @@
+"""Who is there: experiments and the drivers that lead them, workers and how long they count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pymongo.collection import Collection
+
+from hpo.document import Document
+from hpo.store.base import Experiment, WorkerPresence
+from hpo.store.mongo import queries
+from hpo.store.mongo.connection import upsert
+from hpo.store.mongo.encoding import encoded
+from hpo.store.mongo.failures import Patience
+
+
+class Registry:
+    """The collections `experiments` (by exp_key) and `workers` (by owner)."""
+
+    def __init__(
+        self,
+        experiments: Collection[Document],
+        workers: Collection[Document],
+        patiently: Patience,
+    ) -> None:
+        self._experiments, self._workers = experiments, workers
+        self._patiently = patiently
+
+    def open_experiment(
+        self, exp_key: str | None, space_digest: str, space: Sequence[Mapping[str, Any]]
+    ) -> Experiment:
+        """Create the experiment's record if it has none; return the record as stored."""
+        rows = [encoded(row, f"space[{index}]") for index, row in enumerate(space)]
+        update = queries.open_experiment(space_digest, rows)
+        upsert(self._patiently, self._experiments, {"_id": exp_key}, update)
+        return self.experiment(exp_key)
+
+    def experiment(self, exp_key: str | None) -> Experiment:
+        """The record as stored, or an empty one."""
+        found = self._patiently(
+            lambda: self._experiments.find_one({"_id": exp_key}, queries.EXPERIMENT_FIELDS)
+        )
+        record = found or {}
+        return Experiment(
+            exp_key=exp_key,
+            space_digest=record.get("space_digest"),
+            space=record.get("space"),
+            epoch=int(record.get("epoch") or 0),
+            driver=record.get("driver"),
+            driver_seen_secs_ago=record.get("driver_seen_secs_ago"),
+        )
+
+    def exp_keys(self) -> list[str | None]:
+        """Every experiment that has a record."""
+        found: list[str | None] = self._patiently(lambda: self._experiments.distinct("_id"))
+        return found
+
+    def note_rewritten(self, exp_key: str | None) -> None:
+        """Let readers of an experiment start over."""
+        upsert(self._patiently, self._experiments, {"_id": exp_key}, queries.rewritten())
+
+    def note_deleted(self, exp_key: str | None) -> None:
+        """Forget all about an experiment but its epoch, which grows."""
+        upsert(self._patiently, self._experiments, {"_id": exp_key}, queries.deleted())
+
+    def lead(self, exp_key: str | None, driver: str, lease_secs: float) -> bool:
+        """Become, or stay, the one driver that adds trials; False when another one leads."""
+        update = queries.lead(driver, lease_secs)
+        record = upsert(self._patiently, self._experiments, {"_id": exp_key}, update)
+        return bool(record["driver"] == driver)
+
+    def resign(self, exp_key: str | None, driver: str) -> None:
+        """Stop leading. Tried once: the lease passes by itself."""
+        query = {"_id": exp_key, "driver": driver}
+        self._patiently.once(lambda: self._experiments.update_one(query, queries.RESIGN))
+
+    def announce(self, worker: WorkerPresence, ttl_secs: float) -> None:
+        """Say that a worker is there for the next `ttl_secs`."""
+        update = queries.announce(worker, ttl_secs)
+        upsert(self._patiently, self._workers, {"_id": worker.owner}, update)
+
+    def retire(self, owner: str) -> None:
+        """Forget a worker that ends. Tried once: its presence passes by itself."""
+        self._patiently.once(lambda: self._workers.delete_one({"_id": owner}))
+
+    def workers(self, exp_key: str | None) -> list[WorkerPresence]:
+        """The live workers that would take trials of `exp_key` (None: all of them)."""
+        found = self._patiently(lambda: list(self._workers.find(queries.live_workers(exp_key))))
+        return [_presence(worker) for worker in found]
+
+
+def _presence(worker: Document) -> WorkerPresence:
+    return WorkerPresence(
+        owner=worker["_id"],
+        host=worker["host"],
+        pid=worker["pid"],
+        exp_key=worker["exp_key"],
+        state=worker["state"],
+        message=worker["message"],
+        unfit_for=tuple(worker["unfit_for"]),
+        seen=worker["seen"],
+    )
