@@ -61,8 +61,11 @@ JOBS_INDEXES = [
     IndexModel([("exp_key", ASCENDING), ("state", ASCENDING), ("tid", ASCENDING)]),
     # the same over all experiments
     IndexModel([("state", ASCENDING), ("tid", ASCENDING)]),
-    # requeue_expired
-    IndexModel([("state", ASCENDING), ("lease_until", ASCENDING)]),
+    # requeue_expired. Partial, like the last one: most writes need not touch it.
+    IndexModel(
+        [("state", ASCENDING), ("lease_until", ASCENDING)],
+        partialFilterExpression={"state": JOB_STATE_RUNNING},
+    ),
     # changes. Documents that hyperopt wrote have no number until `number_old_trials`.
     IndexModel(
         [("exp_key", ASCENDING), ("number", ASCENDING)],
@@ -71,7 +74,10 @@ JOBS_INDEXES = [
         partialFilterExpression={"number": {"$exists": True}},
     ),
     # the best trials of an experiment
-    IndexModel([("exp_key", ASCENDING), ("state", ASCENDING), ("result.loss", ASCENDING)]),
+    IndexModel(
+        [("exp_key", ASCENDING), ("state", ASCENDING), ("result.loss", ASCENDING)],
+        partialFilterExpression={"state": JOB_STATE_DONE},
+    ),
 ]
 
 # Two drivers that make the counter at the same moment must not make two.
