@@ -17,13 +17,9 @@ from typing import Any
 import numpy as np
 
 from hpo.document import Tid
-from hpo.exceptions import InvalidOption, did_you_mean
+from hpo.exceptions import InvalidOption, InvalidOptionValue, did_you_mean
 from hpo.pyll import Evaluation, GarbageCollected
 from hpo.space import Hyperparameter, Prior, Space
-
-
-class InvalidOptionValue(InvalidOption, ValueError):
-    """An option has the right type and a value that makes no sense."""
 
 
 def suggestion_rng(seed: Any, tid: Tid, purpose: str = "") -> np.random.Generator:

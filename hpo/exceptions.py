@@ -15,6 +15,7 @@
     │   └── UnstorableResult              no database can hold it
     ├── InvalidAnnotatedParameter (ValueError)
     ├── InvalidOption (TypeError)         unknown or unusable argument
+    │   └── InvalidOptionValue (ValueError)  of the right type, without sense
     ├── AllTrialsFailed                   there is no best trial
     ├── ObjectiveError
     │   ├── UnpicklableObjective          cannot leave the driver
@@ -56,6 +57,7 @@ __all__ = [
     "InvalidLabel",
     "InvalidLoss",
     "InvalidOption",
+    "InvalidOptionValue",
     "InvalidResult",
     "InvalidResultStatus",
     "InvalidTrial",
@@ -198,6 +200,10 @@ class UnloadableObjective(ObjectiveError):
 
 class InvalidOption(HpoError, TypeError):
     """An argument that is unknown or cannot be used."""
+
+
+class InvalidOptionValue(InvalidOption, ValueError):
+    """An option has the right type and a value that makes no sense."""
 
 
 class WorkersGone(HpoError):
