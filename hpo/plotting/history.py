@@ -1,17 +1,7 @@
-"""Pictures of a search.
-
-    plot_history(trials, "history.png")
-
-draws the loss of every trial that has ended, in the order in which they were
-suggested, and the best loss so far. It writes to the file and needs neither a
-display nor pyplot. `main_plot_history` is hyperopt's name for the same picture.
-
-Needs matplotlib: pip install "hpo[plot]".
-"""
+"""Losses in the order of the trials, with the best one so far; and how often each occurred."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,11 +16,9 @@ from hpo.document import (
     STATUS_OK,
     STATUS_SUSPENDED,
 )
+from hpo.plotting.scale import Axes, wants_log_scale
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
     from hpo.trials import Trials
 
 # How a trial ended whose objective raised; it has no status of its own.
@@ -45,9 +33,6 @@ default_status_colors: dict[str, str] = {
 }
 _BEST_COLOR = "#222222"
 _UNKNOWN_STATUS_COLOR = "#999999"
-
-# Positive losses that span more than this ratio are shown on a logarithmic axis.
-_LOG_SCALE_RATIO = 10.0
 
 
 @dataclass(frozen=True)
@@ -92,74 +77,38 @@ class History:
         return np.fmin.accumulate(np.where(self.is_ok, self.losses, np.nan))
 
 
-def plot_history(
-    trials: Trials,
-    path: str | os.PathLike[str] | None = None,
-    *,
-    title: str | None = None,
-    status_colors: Mapping[str, str] | None = None,
-) -> Figure:
-    """Draw every trial's loss and the best loss so far.
-
-    Trials without a loss are crosses at the upper edge, so that they are not
-    forgotten. The loss axis is logarithmic when the losses ask for it.
-
-    Args:
-        trials: the experiment.
-        path: write the picture there as well; its ending says in which format.
-        title: default the experiment's name.
-        status_colors: {status: colour} instead of `default_status_colors`.
-
-    Returns:
-        The figure, not attached to any window.
-
-    Raises:
-        ImportError: matplotlib is not installed.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    _draw(figure.add_subplot(), History.of(trials), status_colors or default_status_colors)
-    figure.axes[0].set_title(_title(trials) if title is None else title, loc="left")
-    if path is not None:
-        figure.savefig(path, dpi=150)
-    return figure
+def _loss(trial: Mapping[str, Any]) -> float:
+    try:
+        loss = float(trial["result"]["loss"])
+    except (KeyError, TypeError, ValueError):
+        return float("nan")
+    return loss if np.isfinite(loss) else float("nan")
 
 
-def main_plot_history(
-    trials: Trials,
-    do_show: bool = True,
-    status_colors: Mapping[str, str] | None = None,
-    title: str = "Loss History",
-) -> None:
-    """Draw `plot_history` into pyplot's current axes, and show them with `do_show`.
-
-    Source: hyperopt.plotting.main_plot_history.
-    """
-    import matplotlib.pyplot as plt
-
-    _draw(plt.gca(), History.of(trials), status_colors or default_status_colors)
-    plt.title(title, loc="left")
-    if do_show:
-        plt.show()
+def _status(trial: Mapping[str, Any]) -> str:
+    if trial["state"] == JOB_STATE_ERROR:
+        return RAISED
+    return str(trial["result"].get("status"))
 
 
-def _draw(axes: Axes, history: History, status_colors: Mapping[str, str]) -> None:
+# --- drawing ---
+
+
+def draw_history(axes: Axes, history: History, status_colors: Mapping[str, str]) -> None:
+    """Every trial's loss, and the best loss so far as a line."""
     for status in dict.fromkeys(history.statuses):
         color = status_colors.get(status, _UNKNOWN_STATUS_COLOR)
         _draw_status(axes, history, status, color)
     if history.is_ok.any():
         _draw_best(axes, history)
-    if _wants_log_scale(history.losses):
+    if wants_log_scale(history.losses):
         axes.set_yscale("log")
     axes.set_xlabel("trial number")
     axes.set_ylabel("loss")
     axes.margins(x=0.02)
-    axes.grid(alpha=0.25)
-    axes.spines[["top", "right"]].set_visible(False)
+    tidy(axes)
     if history.statuses:
-        # Above the axes, where it hides no trial.
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False)
+        legend_above(axes)
 
 
 def _draw_status(axes: Axes, history: History, status: str, color: str) -> None:
@@ -173,15 +122,7 @@ def _draw_status(axes: Axes, history: History, status: str, color: str) -> None:
         axes.scatter(numbers, losses, s=28, color=color, edgecolor="white", label=label, zorder=2)
         label = "_nolegend_"
     if has_none.any():
-        axes.scatter(
-            history.numbers[has_none],
-            np.full(has_none.sum(), 0.985),
-            marker="x",
-            color=color,
-            label=label,
-            # Horizontally at the trial's number, vertically at a part of the axis.
-            transform=axes.get_xaxis_transform(),
-        )
+        crosses_at_the_top(axes, history.numbers[has_none], color, label)
 
 
 def _draw_best(axes: Axes, history: History) -> None:
@@ -190,26 +131,48 @@ def _draw_best(axes: Axes, history: History) -> None:
     axes.step(history.numbers, best, where="post", color=_BEST_COLOR, label=label, zorder=3)
 
 
-def _wants_log_scale(losses: npt.NDArray[np.float64]) -> bool:
-    finite = losses[np.isfinite(losses)]
-    return bool(
-        finite.size and finite.min() > 0 and finite.max() > _LOG_SCALE_RATIO * finite.min()
+def draw_histogram(axes: Axes, history: History) -> None:
+    """How many trials had which loss, and where the best one is."""
+    losses = history.losses[history.is_ok]
+    if losses.size:
+        edges = np.histogram_bin_edges(losses, bins=_n_bins(losses.size))
+        if wants_log_scale(losses):
+            edges = np.geomspace(losses.min(), losses.max(), len(edges))
+            axes.set_xscale("log")
+        color = default_status_colors[STATUS_OK]
+        axes.hist(losses, edges, color=color, edgecolor="white", label=f"ok ({losses.size})")
+        best = f"best: {losses.min():.6g}"
+        axes.axvline(losses.min(), color=_BEST_COLOR, linestyle="--", label=best)
+        legend_above(axes)
+    axes.set_xlabel("loss")
+    axes.set_ylabel("number of trials")
+    tidy(axes)
+
+
+def _n_bins(n_values: int) -> int:
+    # Enough to see a shape in few trials, and not a comb in many.
+    return int(np.clip(2.0 * np.sqrt(n_values), 5, 60))
+
+
+def crosses_at_the_top(axes: Axes, positions: npt.ArrayLike, color: str, label: str) -> None:
+    """Mark trials without a loss, which have no height of their own."""
+    axes.scatter(
+        positions,
+        np.full(np.size(positions), 0.985),
+        marker="x",
+        color=color,
+        label=label,
+        # Horizontally at the position, vertically at a part of the axis.
+        transform=axes.get_xaxis_transform(),
     )
 
 
-def _title(trials: Trials) -> str:
-    return "Loss history" if trials.exp_key is None else f"Loss history of {trials.exp_key}"
+def legend_above(axes: Axes) -> None:
+    """A legend above the axes, where it hides nothing."""
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, frameon=False)
 
 
-def _loss(trial: Mapping[str, Any]) -> float:
-    try:
-        loss = float(trial["result"]["loss"])
-    except (KeyError, TypeError, ValueError):
-        return float("nan")
-    return loss if np.isfinite(loss) else float("nan")
-
-
-def _status(trial: Mapping[str, Any]) -> str:
-    if trial["state"] == JOB_STATE_ERROR:
-        return RAISED
-    return str(trial["result"].get("status"))
+def tidy(axes: Axes) -> None:
+    """A faint grid and no frame."""
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,275 @@
+"""What TPE saw, and thought, when it chose one value.
+
+    symbol     meaning                                                    shape
+    grid       values along the axis                                        (n,)
+    l, g       density (or probability) of good trials, and of the others   (n,)
+    log l / g  what TPE maximises among draws from l                        (n,)
+
+Nothing of this is stored with a trial: it is computed again from the trials
+before it, by the functions that TPE itself uses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpo import tpe
+from hpo.exceptions import InvalidOptionValue
+from hpo.observations import Observations
+from hpo.plotting.history import crosses_at_the_top, legend_above, tidy
+from hpo.plotting.scale import Axes, Scale, as_space, hyperparameter_of, prior_of, wants_log_scale
+from hpo.surrogate.categorical import Categorical
+from hpo.surrogate.mixture import NormalMixture
+from hpo.surrogate.split import count_below, split_by_loss
+
+if TYPE_CHECKING:
+    from hpo.trials import Trials
+
+Floats = npt.NDArray[np.float64]
+
+# Blue and vermilion differ in brightness, too, and to every eye.
+_GOOD_COLOR, _OTHER_COLOR = "#0072b2", "#d55e00"
+_RATIO_COLOR, _CHOICE_COLOR = "#222222", "#009e73"
+_LIGHT = 0.18
+# Values where l is below this share of its peak are rarely among TPE's candidates.
+_LEAST_LIKELY = 0.05
+# Where a density is 0 the log ratio is infinite; it is drawn up to here.
+_HIGHEST_RATIO = 50.0
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """The two estimators of one hyperparameter, and what they were fitted to.
+
+    Attributes:
+        scale: the hyperparameter's axis; `scale.grid` has shape (n,).
+        values, losses: of the trials in which it is active, oldest first; a loss is
+            NaN while there is none; shape (m,).
+        is_good: which of them l was fitted to, shape (m,).
+        n_trials, n_good: all trials that were split, and the good ones among them.
+        log_good, log_rest: log l and log g along the grid, shape (n,).
+        is_relative: whether l and g are relative to the prior.
+        tid: the trial that is explained, or None: the next one.
+        own_value: that trial's, or None.
+        is_startup: whether so few trials make TPE draw at random.
+    """
+
+    scale: Scale
+    values: Floats
+    losses: Floats
+    is_good: npt.NDArray[np.bool_]
+    n_trials: int
+    n_good: int
+    log_good: Floats
+    log_rest: Floats
+    is_relative: bool
+    tid: Any
+    own_value: float | None
+    is_startup: bool
+
+    @property
+    def good(self) -> Floats:
+        """l as it is drawn, shape (n,): on a logarithmic axis the density of the logarithm."""
+        return np.exp(self.log_good + self._log_jacobian)
+
+    @property
+    def rest(self) -> Floats:
+        """g as it is drawn, shape (n,)."""
+        return np.exp(self.log_rest + self._log_jacobian)
+
+    @property
+    def _log_jacobian(self) -> Floats | float:
+        # dx = x d(log x), so that areas under the curve are probabilities.
+        is_density_of_log = self.scale.is_log and not self.scale.is_discrete
+        return np.log(self.scale.grid) if is_density_of_log else 0.0
+
+    @property
+    def log_ratio(self) -> Floats:
+        """log l - log g along the grid, shape (n,)."""
+        with np.errstate(invalid="ignore"):
+            # Without a prior, both may be 0.
+            return self.log_good - self.log_rest
+
+    @property
+    def chosen(self) -> float | None:
+        """The trial's value, None where the hyperparameter is inactive in it.
+
+        Of the next trial the most promising one: where the ratio is largest, as
+        far as TPE will look, because its candidates are draws from l.
+        """
+        if self.tid is not None:
+            return self.own_value
+        is_likely = self.good >= _LEAST_LIKELY * self.good.max()
+        return float(self.scale.grid[np.nanargmax(np.where(is_likely, self.log_ratio, -np.inf))])
+
+    @property
+    def title(self) -> str:
+        """What is shown, in two lines."""
+        which = "the next trial" if self.tid is None else f"trial {self.tid}"
+        start = ", which is drawn at random" if self.is_startup else ""
+        counted = f"{self.n_good} good of {self.n_trials} trials"
+        return f"{self.scale.label} before {which}{start}\n{counted}"
+
+
+def explain(
+    trials: Trials, space: Any, label: str, tid: Any = None, options: tpe.Options | None = None
+) -> Explanation:
+    """Fit TPE's estimators of one hyperparameter as they were at one moment.
+
+    Args:
+        space: what was searched: a space, a Space or a Domain.
+        tid: the trial whose choice is explained, from the trials suggested before it; None:
+            the next trial, from all of them.
+        options: those that the search used.
+
+    Raises:
+        InvalidOptionValue: there is no such hyperparameter or trial.
+    """
+    options = tpe.Options() if options is None else options
+    hyperparameter = hyperparameter_of(as_space(space), label)
+    prior, observations = prior_of(hyperparameter), trials.observations()
+    rows = _rows_before(observations, tid)
+    own_value = None if tid is None else _value_in(observations, label, tid)
+
+    losses, values = observations.losses[rows], observations.column(label)[rows]
+    is_good = split_by_loss(losses, count_below(len(rows), options.gamma))
+    is_known = np.isfinite(values)
+    below, above = values[is_good & is_known], values[~is_good & is_known]
+    good = tpe.fit_estimator(prior, below, options.prior_weight)
+    rest = tpe.fit_estimator(prior, above, options.prior_weight)
+
+    own = [] if own_value is None else [own_value]
+    scale = Scale.of(hyperparameter, np.append(values[is_known], own))
+    return Explanation(
+        scale=scale,
+        values=values[is_known],
+        losses=losses[is_known],
+        is_good=is_good[is_known],
+        n_trials=len(rows),
+        n_good=int(is_good.sum()),
+        log_good=good.log_density(scale.grid),
+        log_rest=rest.log_density(scale.grid),
+        is_relative=not isinstance(good, (Categorical, NormalMixture)),
+        tid=tid,
+        own_value=own_value,
+        is_startup=len(rows) < options.n_startup_jobs,
+    )
+
+
+def _rows_before(observations: Observations, tid: Any) -> npt.NDArray[np.int64]:
+    """Rows that TPE learns from, of the trials suggested before `tid`; shape (n,)."""
+    # TPE's own reading, so that the two cannot disagree about what counts.
+    rows = tpe._history(observations)
+    if tid is None:
+        return rows
+    order = observations.order
+    place = np.flatnonzero(observations.tids[order] == tid)
+    if not place.size:
+        raise InvalidOptionValue(
+            f"there is no trial {tid!r} among the {len(order)} trials; give the tid of one, "
+            f"such as {observations.tids[order[-1]]!r}"
+            if len(order)
+            else f"there is no trial {tid!r}, because there are no trials yet"
+        )
+    return rows[np.isin(rows, order[: place[0]])]
+
+
+def _value_in(observations: Observations, label: str, tid: Any) -> float | None:
+    value = float(observations.column(label)[observations.tids == tid][0])
+    return value if np.isfinite(value) else None
+
+
+# --- drawing ---
+
+
+def draw_explanation(panels: tuple[Axes, Axes, Axes], explanation: Explanation) -> None:
+    """Losses above, the two estimators in the middle, their log ratio below.
+
+    Args:
+        panels: three axes, best with a common x axis.
+    """
+    upper, middle, lower = panels
+    _draw_losses(upper, explanation)
+    _draw_densities(middle, explanation)
+    _draw_ratio(lower, explanation)
+    for axes in panels:
+        tidy(axes)
+        explanation.scale.show_on(axes, "x")
+        if explanation.chosen is not None:
+            axes.axvline(explanation.chosen, color=_CHOICE_COLOR, linestyle="--", zorder=3)
+        if axes is not lower:
+            axes.set_xlabel("")
+            axes.tick_params(labelbottom=False)
+
+
+def _draw_losses(axes: Axes, explanation: Explanation) -> None:
+    is_good, losses = explanation.is_good, explanation.losses
+    groups = (("good", is_good, _GOOD_COLOR, "o", 4), ("others", ~is_good, _OTHER_COLOR, "s", 2))
+    for name, chosen, color, marker, height in groups:
+        has_loss = chosen & np.isfinite(losses)
+        has_none = chosen & ~has_loss
+        axes.scatter(
+            explanation.values[has_loss],
+            losses[has_loss],
+            s=28,
+            color=color,
+            marker=marker,
+            edgecolor="white",
+            linewidth=0.5,
+            zorder=height,
+            label=f"{name} ({chosen.sum()})",
+        )
+        if has_none.any():
+            label = f"without a loss ({has_none.sum()})"
+            crosses_at_the_top(axes, explanation.values[has_none], color, label)
+    if wants_log_scale(losses):
+        axes.set_yscale("log")
+    axes.set_ylabel("loss")
+    legend_above(axes)
+
+
+def _draw_densities(axes: Axes, explanation: Explanation) -> None:
+    scale = explanation.scale
+    curves = (
+        ("l: good", explanation.good, _GOOD_COLOR, -0.4),
+        ("g: others", explanation.rest, _OTHER_COLOR, 0.4),
+    )
+    for name, density, color, shift in curves:
+        if scale.is_separate:
+            place, width = scale.grid + shift * scale.margin, 0.8 * scale.margin
+            axes.bar(place, density, width, color=color, label=name)
+        else:
+            axes.plot(scale.grid, density, color=color, label=name)
+            axes.fill_between(scale.grid, density, color=color, alpha=_LIGHT, linewidth=0)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel(_density_name(explanation))
+    legend_above(axes)
+
+
+def _density_name(explanation: Explanation) -> str:
+    if explanation.is_relative:
+        return "density / prior"
+    if explanation.scale.is_discrete:
+        return "probability"
+    return f"density of log {explanation.scale.label}" if explanation.scale.is_log else "density"
+
+
+def _draw_ratio(axes: Axes, explanation: Explanation) -> None:
+    scale = explanation.scale
+    log_ratio = np.clip(explanation.log_ratio, -_HIGHEST_RATIO, _HIGHEST_RATIO)
+    axes.axhline(0.0, color="#999999", linewidth=0.8)
+    if scale.is_separate:
+        width = 1.2 * scale.margin
+        axes.bar(scale.grid, log_ratio, width, color=_RATIO_COLOR)
+    else:
+        axes.plot(scale.grid, log_ratio, color=_RATIO_COLOR)
+    if explanation.chosen is not None:
+        name = "most promising" if explanation.tid is None else "chosen"
+        text = f"{name}: {scale.text(explanation.chosen)}"
+        axes.plot([], [], color=_CHOICE_COLOR, linestyle="--", label=text)
+        legend_above(axes)
+    axes.set_ylabel("log l / g")
