@@ -150,7 +150,7 @@ def suggest_values(
 ) -> dict[str, Any]:
     """Choose one configuration: {label: value} of the active hyperparameters."""
     options = Options() if options is None else options
-    rows = _history(observations)
+    rows = rows_to_learn_from(observations)
     if len(rows) < options.n_startup_jobs:
         return rand.suggest_values(space, tid, seed)
     is_below = split_by_loss(observations.losses[rows], count_below(len(rows), options.gamma))
@@ -164,7 +164,7 @@ def suggest_values(
     return choose_root_first(space, rng, choose)
 
 
-def _history(observations: Observations) -> npt.NDArray[np.int64]:
+def rows_to_learn_from(observations: Observations) -> npt.NDArray[np.int64]:
     """Rows of the trials to learn from, in order of suggestion; shape (N,).
 
     Several results that were injected from one trial count as one: the best.

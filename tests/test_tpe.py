@@ -240,7 +240,7 @@ def test_results_injected_from_one_trial_count_once_by_the_best():
         injected["misc"]["from_tid"] = 0
         observations.update(injected)
 
-    assert tpe._history(observations).tolist() == [2, 1]
+    assert tpe.rows_to_learn_from(observations).tolist() == [2, 1]
 
 
 # --- kinds of hyperparameters ---

@@ -163,7 +163,7 @@ def explain(
 def _rows_before(observations: Observations, tid: Any) -> npt.NDArray[np.int64]:
     """Rows that TPE learns from, of the trials suggested before `tid`; shape (n,)."""
     # TPE's own reading, so that the two cannot disagree about what counts.
-    rows = tpe._history(observations)
+    rows = tpe.rows_to_learn_from(observations)
     if tid is None:
         return rows
     order = observations.order

@@ -556,6 +556,20 @@ def test_no_subprocesses_evaluates_in_the_worker(store, jobs, start_worker):
     assert done["result"]["pid"] == worker.pid
 
 
+@pytest.mark.parametrize("where", [(), ("--no-subprocesses",)], ids=["child", "in-process"])
+def test_an_objective_that_imports_hyperopt_finds_hpo(store, jobs, start_worker, where):
+    def objective(configuration):
+        import hyperopt
+
+        return {"status": hyperopt.STATUS_OK, "loss": 0.5, "from": hyperopt.fmin.__module__}
+
+    submit(store, objective)
+    start_worker("--as-hyperopt", *where)
+
+    [trial] = wait_until(lambda: list(jobs.find({"state": JOB_STATE_DONE})))
+    assert trial["result"]["from"] == "hpo.fmin"
+
+
 def test_no_subprocesses_hands_back_too(store, jobs, start_worker, tmp_path):
     flag = tmp_path / "flag"
     submit(store, sleeps_once(flag))

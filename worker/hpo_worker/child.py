@@ -102,6 +102,9 @@ def main() -> None:
         sys.stdout.reconfigure(line_buffering=True)
     import cloudpickle  # noqa: F401  (while the worker is still connecting)
 
+    from hpo.compat import install_if_asked
+
+    install_if_asked()
     try:
         serve(Connection(fd))
     except KeyboardInterrupt:

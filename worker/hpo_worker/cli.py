@@ -124,8 +124,13 @@ def _connect_and_run(
 
 
 def _evaluator(options: argparse.Namespace, stop: StopSignals) -> ChildProcess | InProcess:
+    from hpo.compat import AS_HYPEROPT_VARIABLE, install_if_asked
+
+    if options.as_hyperopt:
+        os.environ[AS_HYPEROPT_VARIABLE] = "1"
     if options.use_subprocesses:
         return ChildProcess(stop, is_fresh_each_time=options.fresh_process)
+    install_if_asked()
     return InProcess(stop)
 
 
@@ -202,6 +207,10 @@ def _parser() -> argparse.ArgumentParser:
         help="call the objective in this very process; a crash then ends the worker",
     )  # fmt: skip
     add("--fresh-process", action="store_true", help="a new child process for every trial")
+    add(
+        "--as-hyperopt", action="store_true",
+        help="let objectives that import hyperopt find hpo instead",
+    )  # fmt: skip
     add(
         "--stop-on-eof", action="store_true",
         help="stop, as on SIGTERM, when standard input ends: when whoever started this dies",
