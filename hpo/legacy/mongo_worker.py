@@ -38,6 +38,9 @@ __all__ = ["MongoCtrl", "MongoWorker", "ReserveTimeout"]
 
 logger = logging.getLogger(__name__)
 
+# The working directory belongs to the process: workers in threads that change it take turns.
+_IN_DIRECTORY = threading.Lock()
+
 Objective = Callable[[Mapping[str, Any], Ctrl], Mapping[str, Any]]
 
 
@@ -165,9 +168,10 @@ class MongoWorker:
         else:
             yield
             return
-        path = os.path.abspath(os.path.expanduser(workdir))
-        with temp_dir(path, erase), working_dir(path):
-            yield
+        with _IN_DIRECTORY:
+            path = os.path.abspath(os.path.expanduser(workdir))
+            with temp_dir(path, erase), working_dir(path):
+                yield
 
     @contextlib.contextmanager
     def _logging_to_file(self) -> Iterator[None]:

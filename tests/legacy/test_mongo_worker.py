@@ -174,6 +174,32 @@ def test_a_trial_runs_in_a_directory_of_its_own_which_can_be_erased(jobs, tmp_pa
     assert os.getcwd() == before
 
 
+def test_workers_in_threads_do_not_change_the_directory_under_each_other(jobs, tmp_path):
+    def objective(config):
+        time.sleep(0.05)
+        return {"status": STATUS_OK, "loss": 0.0, "cwd": os.getcwd()}
+
+    for _ in range(6):
+        submitted(jobs, objective)
+    before = os.getcwd()
+
+    def work():
+        worker = worker_on(jobs, workdir=str(tmp_path / "shared"))
+        for _ in range(3):
+            worker.run_one(reserve_timeout=10, erase_created_workdir=True)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    directories = {job["result"]["cwd"] for job in jobs.jobs_complete()}
+    assert len(list(jobs.jobs_complete())) == 6
+    assert directories == {str(tmp_path / "shared")}
+    assert os.getcwd() == before
+
+
 def test_messages_go_to_a_file_when_there_are_any(jobs, tmp_path):
     def objective(config):
         logging.getLogger("somewhere").warning("the objective speaks")

@@ -40,7 +40,7 @@ USER = """
     mongo = EmbeddedMongo.join_or_start(sys.argv[1])
     with pymongo.MongoClient(mongo.url) as client:
         client.hpo.visits.insert_one({"visitor": sys.argv[2]})
-    print(json.dumps({"pid": mongo.pid, "url": mongo.url, "started": mongo.started_here}))
+    print(json.dumps({"pid": mongo.pid, "url": mongo.url, "started": mongo.started_here}), flush=True)
     sys.stdout.flush()
     sys.stdin.read()
 """
@@ -226,7 +226,7 @@ def test_an_embedded_address_holds_the_server_for_the_rest_of_the_process(direct
 
         address = parse_mongo_url(f"embedded:{sys.argv[1]}")
         assert parse_mongo_url(f"embedded:{sys.argv[1]}") == address
-        print(address.url)
+        print(address.url, flush=True)
         sys.stdin.read()
     """
     command = [sys.executable, "-c", textwrap.dedent(code), str(directory)]
