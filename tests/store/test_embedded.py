@@ -40,7 +40,7 @@ USER = """
     mongo = EmbeddedMongo.join_or_start(sys.argv[1])
     with pymongo.MongoClient(mongo.url) as client:
         client.hpo.visits.insert_one({"visitor": sys.argv[2]})
-    print(json.dumps({"pid": mongo.pid, "url": mongo.url, "started": mongo.started_here}), flush=True)
+    print(json.dumps({"pid": mongo.pid, "url": mongo.url, "started": mongo.started_here}))
     sys.stdout.flush()
     sys.stdin.read()
 """
