@@ -65,7 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the process's exit code."""
     args = _parse(sys.argv[1:] if argv is None else argv)
     try:
-        return int(args.run(args))
+        exit_code = int(args.run(args))
+        # Here, where it can be answered for: at exit Python would only complain.
+        sys.stdout.flush()
+        return exit_code
     except BrokenPipeError:
         # `hpo status | head` has read enough; nothing may be flushed to it at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
