@@ -9,6 +9,9 @@ local workers (`workers=4`), or on `hpo-worker` processes anywhere that share a
 MongoDB database (`trials="mongodb://…"`). The names are those of hyperopt.
 """
 
+import importlib
+from typing import TYPE_CHECKING
+
 from hpo import anneal, early_stop, exceptions, hp, mix, pyll, rand, spec, tpe
 from hpo.ctrl import Ctrl
 from hpo.document import (
@@ -35,6 +38,9 @@ from hpo.fmin import (
     space_eval,
 )
 from hpo.trials import MongoTrials, Trials, trials_from_docs
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __version__ = "0.1.0"
 
@@ -79,3 +85,14 @@ __all__ = [  # noqa: RUF022  (grouped by theme)
     "exceptions",
     "__version__",
 ]
+
+# Modules that `import hpo` leaves out to stay quick: `hpo.plotting` loads when it is asked for.
+_MODULES_ON_DEMAND = frozenset(
+    "atpe base compat criteria gmm graph_viz mongoexp plotting pyll_utils rdists utils".split()
+)
+
+
+def __getattr__(name: str) -> "ModuleType":
+    if name in _MODULES_ON_DEMAND:
+        return importlib.import_module(f"hpo.{name}")
+    raise AttributeError(f"module 'hpo' has no attribute {name!r}")

@@ -10,13 +10,9 @@ import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hpo.algobase import (
-    InvalidOptionValue,
-    reject_unknown_options,
-    suggestion_rng,
-)
+from hpo.algobase import reject_unknown_options, suggestion_rng
 from hpo.document import Document, Tid
-from hpo.exceptions import InvalidOption
+from hpo.exceptions import InvalidOption, InvalidOptionValue
 
 __all__ = ["suggest"]
 
