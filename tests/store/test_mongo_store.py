@@ -291,13 +291,16 @@ def test_a_trial_just_below_the_limit_goes_all_its_way(store):
 
 
 @pytest.mark.parametrize("which", ["experiment", "trial"])
-def test_an_attachment_that_is_not_bytes_is_refused(store, which):
+def test_an_attachment_is_bytes_or_text(store, which):
     [tid] = insert(store)
     of_trial = store.trial_attachments(stored(store, tid))
     attachments = of_trial if which == "trial" else store.attachments("digits")
 
-    with pytest.raises(InvalidOption, match="must be bytes, not str"):
-        attachments["notes"] = "text"
+    with pytest.raises(InvalidOption, match="must be bytes or text, not int"):
+        attachments["notes"] = 3
+
+    attachments["notes"] = "Größe"
+    assert attachments["notes"].decode() == "Größe"
 
 
 def test_an_error_text_is_stored_however_odd_or_long(store):

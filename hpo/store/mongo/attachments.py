@@ -43,12 +43,17 @@ class FileShelf:
         self.files, self._chunks = database["fs.files"], database["fs.chunks"]
         self.jobs, self.patiently = jobs, patiently
 
-    def put(self, payload: bytes, **attributes: Any) -> Any:
-        """Store a file; its id. A repeated try leaves at worst chunks that nobody reads."""
+    def put(self, payload: bytes | str, **attributes: Any) -> Any:
+        """Store a file, text as UTF-8; its id.
+
+        A repeated try leaves at worst chunks that nobody reads.
+        """
+        if isinstance(payload, str):
+            payload = payload.encode()
         if not isinstance(payload, (bytes, bytearray, memoryview)):
             raise InvalidOption(
-                f"an attachment must be bytes, not {type(payload).__name__}; text becomes bytes "
-                "by .encode(), objects by pickle.dumps"
+                f"an attachment must be bytes or text, not {type(payload).__name__}; objects "
+                "become bytes by pickle.dumps"
             )
         return self.patiently(lambda: self.gridfs.put(bytes(payload), **attributes))
 
