@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     constraints = lowest_versions(_pyproject()) if options.lowest else []
     try:
         with _one_at_a_time(directory):
-            ensure(directory, requirements, constraints)
+            ensure(directory, requirements, constraints, options.alone)
     except subprocess.CalledProcessError as error:
         print(f"{_command_text(error.cmd)} failed; its output stands above", file=sys.stderr)
         return 1
@@ -60,18 +60,29 @@ def _parser() -> argparse.ArgumentParser:
         "--project", metavar="EXTRAS", help="install this checkout, editable, with these extras"
     )
     parser.add_argument(
+        "--alone", metavar="REQ", action="append", default=[],
+        help="install this afterwards, without what it says it depends on",
+    )  # fmt: skip
+    parser.add_argument(
         "--lowest", action="store_true", help="core dependencies at exactly their lower bounds"
     )
     return parser
 
 
-def ensure(directory: Path, requirements: Sequence[str], constraints: Sequence[str]) -> None:
+def ensure(
+    directory: Path,
+    requirements: Sequence[str],
+    constraints: Sequence[str],
+    alone: Sequence[str] = (),
+) -> None:
     """Install `requirements` under `constraints` into `directory`, unless that was done.
+
+    Those in `alone` come last and bring no dependencies along.
 
     Raises:
         subprocess.CalledProcessError: venv or pip failed.
     """
-    request = "\n".join([_pyproject(), str(ROOT), *requirements, "--", *constraints])
+    request = "\n".join([_pyproject(), str(ROOT), *requirements, "--", *constraints, "--", *alone])
     stamp = directory / ".installed" / hashlib.sha256(request.encode()).hexdigest()
     if not _is_usable(directory):
         # Made by another Python, moved, or cut off half-way.
@@ -81,13 +92,11 @@ def ensure(directory: Path, requirements: Sequence[str], constraints: Sequence[s
         return
     constraints_file = directory / "constraints.txt"
     constraints_file.write_text("".join(f"{line}\n" for line in constraints))
-    _run(
-        [
-            str(python_of(directory)), "-m", "pip", "install",
-            "--quiet", "--disable-pip-version-check",
-            "--constraint", str(constraints_file), *requirements,
-        ]
-    )  # fmt: skip
+    install = [str(python_of(directory)), "-m", "pip", "install"]
+    install += ["--quiet", "--disable-pip-version-check"]
+    _run([*install, "--constraint", str(constraints_file), *requirements])
+    if alone:
+        _run([*install, "--no-deps", *alone])
     stamp.parent.mkdir(exist_ok=True)
     stamp.touch()
 
