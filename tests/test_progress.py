@@ -69,7 +69,8 @@ def test_a_notice_is_printed_once_until_it_changes(clock):
     assert out.getvalue() == "no worker\nno worker\n"
 
 
-def test_a_terminal_gets_a_bar():
+def test_a_terminal_gets_a_bar(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     out = Terminal()
     with reporting(True, name="digits", initial=10, total=60, stream=out) as reporter:
         assert isinstance(reporter, TerminalBar)

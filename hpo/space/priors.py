@@ -281,7 +281,9 @@ class Uniform(Continuous):
 
     def latent_cdf(self, z: Floats) -> Floats:
         half_width = 0.5 * self.high - 0.5 * self.low
-        return np.clip((0.5 * z - 0.5 * self.low) / half_width, 0.0, 1.0)
+        # Within subnormal bounds the quotient may overflow to what is clipped anyway.
+        with np.errstate(over="ignore"):
+            return np.clip((0.5 * z - 0.5 * self.low) / half_width, 0.0, 1.0)
 
     @property
     def _least_positive(self) -> float:
