@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 
 DRIVER_LEASE_SECS = 10.0
 _TICK_SECS = 1.0
+_GATHERING_SECS = 0.005
 _QUIET_SECS_BEFORE_NOTICE = 5.0
 _PRESENCE_INTERVAL_SECS = 0.25
 _THIS_HOST = socket.gethostname()
@@ -184,8 +185,10 @@ class FMinIter:
                 return False
             if self.asynchronous:
                 self._look_after_others()
-                # What was just inserted is known here already: wait for what others do.
-                watch.wait(self._wait_secs())
+                if watch.wait(self._wait_secs()) and self.trials.new_tids:
+                    # Nobody is held up while suggestions are queued: let more results
+                    # come together.
+                    time.sleep(_GATHERING_SECS)
             else:
                 self._evaluate_one()
 
@@ -468,7 +471,7 @@ class _Demand:
     """
 
     _TOLERATED_IDLE_SHARE = 0.05
-    _MAX_AHEAD_PER_WORKER = 4
+    _MAX_AHEAD_PER_WORKER = 8
 
     def __init__(self) -> None:
         self._trial_secs: float | None = None

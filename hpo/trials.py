@@ -39,7 +39,6 @@ from hpo.document import (
     active_values,
     check_trial,
     new_trial,
-    plain,
 )
 from hpo.exceptions import AllTrialsFailed, InvalidOption, InvalidTrial
 from hpo.observations import Observations
@@ -553,9 +552,6 @@ class MongoTrials(Trials):
             self._reserved_at = time.monotonic()
         taken, self._reserved_ids = self._reserved_ids[:n], self._reserved_ids[n:]
         return taken
-
-    def _insert_trial_docs(self, docs: Sequence[Document]) -> list[Tid]:
-        return super()._insert_trial_docs([plain(document, "trial") for document in docs])
 
     def view(  # type: ignore[override]  # hyperopt's view of MongoTrials takes more
         self,

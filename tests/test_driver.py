@@ -35,7 +35,7 @@ def test_short_trials_get_what_they_use_up_in_two_turnarounds():
 
 
 def test_the_queue_stays_bounded_however_short_the_trials_are():
-    assert demand_after(trial_secs=0.0, turnaround_secs=1.0).queue_length(8, 0) == 32
+    assert demand_after(trial_secs=0.0, turnaround_secs=1.0).queue_length(8, 0) == 64
 
 
 def test_changes_of_a_space_are_told_label_by_label():

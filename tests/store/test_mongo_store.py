@@ -538,6 +538,22 @@ def test_a_driver_is_woken_by_results_but_not_by_claims_and_inserts(replica_stor
         assert watch.wait(5.0)
 
 
+def test_a_stream_that_nobody_waits_for_is_closed_and_opened_again(replica_store):
+    with replica_store.watch("digits", "work") as watch:
+        settle(watch)
+        listener = watch._listener
+        insert(replica_store, 1, "digits")
+
+        listener._thread.join(timeout=10)  # nobody waits
+
+        assert listener.has_ended
+        claim(replica_store)
+        settle(watch)
+        assert watch._listener is not listener
+        insert(replica_store, 1, "digits")
+        assert watch.wait(5.0)
+
+
 def test_heartbeats_and_renewals_wake_nobody(replica_store):
     insert(replica_store)
     held, worker = claim(replica_store), WorkerPresence("node1:1:a", "node1", 1)

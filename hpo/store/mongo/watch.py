@@ -3,7 +3,8 @@
 Waking is a hint. The caller looks, waits, and looks again; so the first wait
 opens the stream and returns at once, and whatever happened between the last
 look and the opening is found by the next look. A worker that is never idle
-never opens a stream.
+never opens a stream, and a stream that nobody waits for is closed: the server
+would go through every write of the database for it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ AWAIT_SECS = 1.0
 FIRST_POLL_SECS = 0.005
 # Results matter to one driver, work to hundreds of workers.
 MAX_POLL_SECS: Mapping[Interest, float] = {"results": 0.25, "work": 1.0}
+
+# A stream that nobody has waited for so long is closed.
+UNUSED_SECS = 0.25
 
 # Before a stream that broke is opened again.
 REOPEN_PAUSE_SECS = 0.25
@@ -106,16 +110,19 @@ class _Listener:
     def __init__(self, stream: DatabaseChangeStream[Any]) -> None:
         self._stream = stream
         self._news, self._stopping = threading.Event(), threading.Event()
+        self._wanted = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="hpo-watch", daemon=True)
         self._thread.start()
 
     @property
     def has_ended(self) -> bool:
-        """The stream broke, or its database was dropped."""
+        """The stream broke, or was closed because nobody waited."""
         return not self._thread.is_alive()
 
     def wait(self, timeout_secs: float) -> bool:
+        self._wanted.set()
         happened = self._news.wait(timeout_secs)
+        self._wanted.clear()
         if happened:
             # Cleared before the caller looks: what happens during the look wakes the next wait.
             self._news.clear()
@@ -129,6 +136,10 @@ class _Listener:
             while self._stream.alive and not self._stopping.is_set():
                 if self._stream.try_next() is not None:
                     self._news.set()
+                    # More news would add nothing to there being news. While nobody waits,
+                    # the server is asked for no more; and before long for nothing.
+                    if not self._wanted.wait(UNUSED_SECS):
+                        break
         except PyMongoError as error:
             if not self._stopping.is_set():
                 logger.debug("the change stream ended and will be opened again: %s", error)
