@@ -37,7 +37,8 @@ from hpo.fmin import (
     partial,
     space_eval,
 )
-from hpo.trials import MongoTrials, Trials, trials_from_docs
+from hpo.mongo_trials import MongoTrials
+from hpo.trials import Trials, trials_from_docs
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from hpo.ctrl import Ctrl
+from hpo.demand import Demand, WorkersSeen
 from hpo.document import (
     JOB_STATE_CANCEL,
     JOB_STATE_RUNNING,
@@ -36,7 +37,8 @@ from hpo.exceptions import InvalidOption, SpaceChanged
 from hpo.objective import pack
 from hpo.pool import LocalWorkers
 from hpo.progress import Reporter, Snapshot, count, duration, reporting
-from hpo.store.base import Watch, WorkerPresence
+from hpo.space.changes import space_changes
+from hpo.store.base import Watch
 from hpo.trials import Trials
 
 logger = logging.getLogger(__name__)
@@ -45,7 +47,6 @@ DRIVER_LEASE_SECS = 10.0
 _TICK_SECS = 1.0
 _GATHERING_SECS = 0.005
 _QUIET_SECS_BEFORE_NOTICE = 5.0
-_PRESENCE_INTERVAL_SECS = 0.25
 _THIS_HOST = socket.gethostname()
 
 
@@ -110,8 +111,8 @@ class FMinIter:
         self._start_workers = start_workers
         self._name = trials.exp_key or domain.name
         self._owner = f"{_THIS_HOST}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        self._demand = _Demand()
-        self._workers = _WorkersSeen(trials, domain)
+        self._demand = Demand()
+        self._workers = WorkersSeen(trials, domain)
         self._requeue_due = _Every(_TICK_SECS)
         self._lead_due = _Every(DRIVER_LEASE_SECS / 3)
         self._leads = True
@@ -128,7 +129,7 @@ class FMinIter:
             self.trials.exp_key, space.digest, space.describe()
         )
         if experiment.space_digest not in (None, space.digest):
-            changes = _space_changes(experiment.space or (), space.describe())
+            changes = space_changes(experiment.space or (), space.describe())
             raise SpaceChanged(self.trials.exp_key, changes)
         self.trials.store.put_objective(self.trials.exp_key, packed.sha256, packed.payload)
         self.domain.objective = packed.sha256
@@ -433,89 +434,3 @@ class _Every:
             return False
         self._due = time.monotonic() + self._interval_secs
         return True
-
-
-class _WorkersSeen:
-    """The live workers, asked for at most a few times a second."""
-
-    def __init__(self, trials: Trials, domain: Domain) -> None:
-        self._trials, self._domain = trials, domain
-        self._seen: list[WorkerPresence] = []
-        self._asked_at = -math.inf
-
-    def _all(self) -> list[WorkerPresence]:
-        if time.monotonic() - self._asked_at >= _PRESENCE_INTERVAL_SECS:
-            self._seen = self._trials.store.workers(self._trials.exp_key)
-            self._asked_at = time.monotonic()
-        return self._seen
-
-    def owners(self) -> set[str]:
-        """Those that can evaluate."""
-        return {worker.owner for worker in self._all() if not self._is_unfit(worker)}
-
-    def unfit(self) -> list[WorkerPresence]:
-        """Those that cannot load this search's objective."""
-        return [worker for worker in self._all() if self._is_unfit(worker)]
-
-    def _is_unfit(self, worker: WorkerPresence) -> bool:
-        return self._domain.objective in worker.unfit_for
-
-
-class _Demand:
-    """How many suggestions should wait in the queue.
-
-    A suggestion made late knows more results, so none is made ahead of need
-    while the driver is quick compared with the trials. When it is not (its
-    turnaround is more than a twentieth of a trial), workers would stand idle,
-    and as many are queued as they finish in twice the driver's turnaround.
-    """
-
-    _TOLERATED_IDLE_SHARE = 0.05
-    _MAX_AHEAD_PER_WORKER = 8
-
-    def __init__(self) -> None:
-        self._trial_secs: float | None = None
-        self._turnaround_secs = 0.01
-
-    def learn(self, changed: Sequence[Document]) -> None:
-        """Take in how long finished trials took, by the store's clock."""
-        for trial in changed:
-            begun, ended = trial.get("book_time"), trial.get("finish_time")
-            if begun is not None and ended is not None:
-                secs = max(1e-3, (ended - begun).total_seconds())
-                known = self._trial_secs
-                self._trial_secs = secs if known is None else 0.8 * known + 0.2 * secs
-
-    def learn_turnaround(self, secs: float) -> None:
-        """Take in how long it took from seeing results to having inserted suggestions."""
-        self._turnaround_secs = 0.8 * self._turnaround_secs + 0.2 * secs
-
-    def queue_length(self, n_workers: int, n_idle: int) -> int:
-        """How many should be queued for so many live workers, so many of them idle."""
-        if n_workers == 0:
-            return 1  # something to begin with for the first worker that comes
-        return n_idle + self._ahead(n_workers)
-
-    def _ahead(self, n_workers: int) -> int:
-        if self._trial_secs is None:
-            return 0
-        share = self._turnaround_secs / self._trial_secs
-        if share < self._TOLERATED_IDLE_SHARE:
-            return 0
-        return min(math.ceil(2 * share * n_workers), self._MAX_AHEAD_PER_WORKER * n_workers)
-
-
-def _space_changes(old: Sequence[Any], new: Sequence[Any]) -> list[str]:
-    """One line for each hyperparameter that was added, removed or changed."""
-    before, after = ({row["label"]: dict(row) for row in rows} for rows in (old, new))
-    lines = [f"{label}: added" for label in after if label not in before]
-    lines += [f"{label}: removed" for label in before if label not in after]
-    for label in before.keys() & after.keys():
-        differing = [
-            f"{key} {before[label].get(key)!r} -> {after[label].get(key)!r}"
-            for key in sorted(before[label].keys() | after[label].keys())
-            if before[label].get(key) != after[label].get(key)
-        ]
-        if differing:
-            lines.append(f"{label}: " + ", ".join(differing))
-    return lines or ["its structure around the hyperparameters"]

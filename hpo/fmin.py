@@ -32,11 +32,12 @@ from hpo.exceptions import (
     InvalidAnnotatedParameter,
     InvalidOption,
 )
+from hpo.mongo_trials import MongoTrials
 from hpo.points import complete_point
 from hpo.pool import LocalWorkers
 from hpo.pyll import Apply, as_apply
 from hpo.space import Space
-from hpo.trials import MongoTrials, Trials, trials_from_docs
+from hpo.trials import Trials, trials_from_docs
 
 __all__ = [
     "FMinIter",

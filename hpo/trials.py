@@ -6,9 +6,9 @@ losses (`observations()`). Documents are fetched when somebody asks for them
 (`trials.trials`, `trials.best_trial`), not kept: an experiment of a hundred
 thousand trials fits into a small driver.
 
-`Trials()` holds its documents in this process; `MongoTrials(url)` reads and
-writes a MongoDB database that workers share. The names and meanings are those
-of hyperopt.base.Trials and hyperopt.mongoexp.MongoTrials.
+`Trials()` holds its documents in this process; `hpo.mongo_trials` has the one
+that reads and writes a MongoDB database. The names and meanings are those of
+hyperopt.base.Trials.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import (
     MutableMapping,
     Sequence,
 )
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -45,9 +45,6 @@ from hpo.observations import Observations
 from hpo.store.base import Horizon, Store, as_tuple
 from hpo.store.memory import MemoryStore
 
-if TYPE_CHECKING:
-    from hpo.store.mongo import MongoStore
-
 # What `refresh` needs of a document; everything else is fetched when asked for.
 _FOLLOWED_FIELDS = (
     "result.loss",
@@ -65,10 +62,6 @@ _FOLLOWED_FIELDS = (
 
 # How late a driver may learn that somebody deleted trials beside it.
 _EPOCH_INTERVAL_SECS = 1.0
-
-# Ids reserved ahead at most, while they are asked for in quick succession.
-_MAX_RESERVED_IDS = 64
-_QUICK_SUCCESSION_SECS = 0.2
 
 
 class Trials:
@@ -493,81 +486,6 @@ class Trials:
     def close(self) -> None:
         """Let go of connections; the documents stay."""
         self._store.close()
-
-
-class MongoTrials(Trials):
-    """The trials of one experiment in a MongoDB database that workers share.
-
-    Args:
-        url: "mongodb://…", "mongodb+srv://…", "embedded:DIRECTORY", hyperopt's
-            "mongo://host:port/db/jobs", or an open MongoStore.
-        exp_key: the experiment's name; None sees every experiment of the database.
-        cmd, workdir: what new documents say in misc (hyperopt's workers read it).
-        refresh: read what the database holds already.
-
-    Attributes:
-        url: as given, or None for an open MongoStore.
-
-    Raises:
-        InvalidUrl, ServerUnreachable, AccessDenied: with what to do next.
-
-    Source: hyperopt.mongoexp.MongoTrials.
-    """
-
-    asynchronous = True
-
-    def __init__(
-        self,
-        url: str | MongoStore,
-        exp_key: str | None = None,
-        cmd: Any = None,
-        workdir: str | None = None,
-        refresh: bool = True,
-    ) -> None:
-        from hpo.store.mongo import MongoStore
-
-        self._mongo = url if isinstance(url, MongoStore) else MongoStore.connect(url)
-        self.url = None if isinstance(url, MongoStore) else url
-        self._cmd, self._workdir = cmd, workdir
-        self._reserved_ids: list[Tid] = []
-        self._n_reserved, self._reserved_at = 0, -math.inf
-        super().__init__(exp_key, refresh, store=self._mongo)
-
-    @property
-    def handle(self) -> MongoStore:
-        """The store; `handle.jobs` is the collection of documents."""
-        return self._mongo
-
-    def new_trial_ids(self, n: int) -> list[Tid]:
-        """Reserve `n` fresh tids.
-
-        Asked in quick succession, more are reserved than are returned, so that a
-        search of short trials does not ask the store for each of them.
-        """
-        if len(self._reserved_ids) < n:
-            is_quick = time.monotonic() - self._reserved_at < _QUICK_SUCCESSION_SECS
-            n_ahead = min(2 * self._n_reserved, _MAX_RESERVED_IDS) if is_quick else 0
-            self._n_reserved = max(n, n_ahead)
-            self._reserved_ids += self._store.allocate_tids(self._n_reserved)
-            self._reserved_at = time.monotonic()
-        taken, self._reserved_ids = self._reserved_ids[:n], self._reserved_ids[n:]
-        return taken
-
-    def view(  # type: ignore[override]  # hyperopt's view of MongoTrials takes more
-        self,
-        exp_key: str | None = None,
-        cmd: Any = None,
-        workdir: str | None = None,
-        refresh: bool = True,
-    ) -> MongoTrials:
-        """The same database seen as another experiment."""
-        return MongoTrials(
-            self.handle,
-            exp_key=self._exp_key if exp_key is None else exp_key,
-            cmd=self._cmd if cmd is None else cmd,
-            workdir=self._workdir if workdir is None else workdir,
-            refresh=refresh,
-        )
 
 
 def trials_from_docs(docs: Iterable[Document], validate: bool = True, **kwargs: Any) -> Trials:

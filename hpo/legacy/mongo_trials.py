@@ -1,6 +1,6 @@
 """MongoTrials as hyperopt's programs know it: its handle is a MongoJobs.
 
-`hpo.trials.MongoTrials` does the work; this one adds what only hyperopt had.
+`hpo.mongo_trials.MongoTrials` does the work; this one adds what only hyperopt had.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hpo import trials
+from hpo import mongo_trials
 from hpo.document import Tid
 from hpo.store.mongo import MongoStore
 from hpo.store.mongo.jobs import MongoJobs
@@ -16,7 +16,7 @@ from hpo.store.mongo.jobs import MongoJobs
 __all__ = ["MongoTrials"]
 
 
-class MongoTrials(trials.MongoTrials):
+class MongoTrials(mongo_trials.MongoTrials):
     """The trials of one experiment in a MongoDB database that workers share.
 
     Args:

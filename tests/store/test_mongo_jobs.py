@@ -16,8 +16,8 @@ from hpo.document import (
     new_trial,
 )
 from hpo.exceptions import InvalidOption, InvalidTrial, StoreError
+from hpo.mongo_trials import MongoTrials
 from hpo.store.mongo.jobs import MongoJobs
-from hpo.trials import MongoTrials
 from tests.servers import fresh_database
 
 

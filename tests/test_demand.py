@@ -1,16 +1,16 @@
-"""How far ahead the driver suggests, and how it tells spaces apart."""
+"""How far ahead the driver suggests."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from hpo.driver import _Demand, _space_changes
+from hpo.demand import Demand
 
 NOON = datetime(2024, 1, 1, 12)
 
 
 def demand_after(trial_secs, turnaround_secs):
-    demand = _Demand()
+    demand = Demand()
     demand.learn([{"book_time": NOON, "finish_time": NOON + timedelta(seconds=trial_secs)}] * 30)
     for _ in range(60):
         demand.learn_turnaround(turnaround_secs)
@@ -18,11 +18,11 @@ def demand_after(trial_secs, turnaround_secs):
 
 
 def test_before_any_worker_comes_one_suggestion_waits():
-    assert _Demand().queue_length(n_workers=0, n_idle=0) == 1
+    assert Demand().queue_length(n_workers=0, n_idle=0) == 1
 
 
 def test_each_idle_worker_gets_one_suggestion():
-    assert _Demand().queue_length(n_workers=5, n_idle=3) == 3
+    assert Demand().queue_length(n_workers=5, n_idle=3) == 3
 
 
 def test_nothing_is_suggested_ahead_of_long_trials():
@@ -36,18 +36,3 @@ def test_short_trials_get_what_they_use_up_in_two_turnarounds():
 
 def test_the_queue_stays_bounded_however_short_the_trials_are():
     assert demand_after(trial_secs=0.0, turnaround_secs=1.0).queue_length(8, 0) == 64
-
-
-def test_changes_of_a_space_are_told_label_by_label():
-    before = [
-        {"label": "lr", "kind": "uniform", "low": 0},
-        {"label": "depth", "kind": "randint"},
-    ]
-    after = [{"label": "lr", "kind": "uniform", "low": 1}, {"label": "width", "kind": "randint"}]
-
-    assert _space_changes(before, after) == [
-        "width: added",
-        "depth: removed",
-        "lr: low 0 -> 1",
-    ]
-    assert _space_changes(before, before) == ["its structure around the hyperparameters"]
