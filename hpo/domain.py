@@ -239,8 +239,10 @@ class Domain:
 
 
 def _name_of(fn: Any) -> str:
+    """What people call a function: without Python's marks for what has no name."""
     inner = getattr(fn, "func", fn)
-    return str(getattr(inner, "__qualname__", None) or type(inner).__qualname__)
+    name = str(getattr(inner, "__qualname__", None) or type(inner).__qualname__)
+    return name.replace("<locals>.", "").replace("<lambda>", "lambda")
 
 
 def _is_float(value: Any) -> bool:

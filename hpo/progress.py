@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TextIO
 
 PLAIN_INTERVAL_SECS = 10.0
+REDRAW_INTERVAL_SECS = 0.5
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class TerminalBar:
     def __init__(self, bar: Any) -> None:
         self._bar = bar
         self._last_notice = ""
+        self._drawn_at = time.monotonic()
 
     def show(self, snapshot: Snapshot) -> None:
         """Move the bar, and print a new notice above it."""
@@ -95,8 +97,11 @@ class TerminalBar:
             self.say(snapshot.notice)
         self._last_notice = snapshot.notice
         self._bar.set_postfix_str(snapshot.describe(), refresh=False)
+        # tqdm itself draws moves at most ten times a second.
         self._bar.update(snapshot.done - self._bar.n)
-        self._bar.refresh()
+        if time.monotonic() - self._drawn_at >= REDRAW_INTERVAL_SECS:
+            self._bar.refresh()
+            self._drawn_at = time.monotonic()
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""

@@ -71,6 +71,16 @@ def test_a_nan_loss_is_a_failure_that_can_never_be_best(returned):
     assert math.isnan(result["loss"])
 
 
+def test_an_objective_without_a_name_of_its_own_gets_a_readable_one():
+    def outer():
+        return lambda _: 0.0
+
+    domain = Domain(outer(), hp.uniform("x", 0, 1))
+
+    assert domain.name.endswith("outer.lambda")
+    assert "<" not in domain.name
+
+
 def test_infinite_losses_are_losses():
     assert evaluate(float("inf")) == {"loss": math.inf, "status": STATUS_OK}
 
