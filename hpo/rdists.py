@@ -119,7 +119,7 @@ class lognorm_gen(_ScipyDistribution):  # type: ignore[misc]
     def _ppf(self, u: Floats) -> Floats:
         from scipy.special import ndtri
 
-        return np.exp(self._mu + self._sigma * ndtri(u))
+        return np.asarray(np.exp(self._mu + self._sigma * ndtri(u)))
 
 
 class _Quantised:
