@@ -90,6 +90,8 @@ def classifier(options: Mapping[str, Any]) -> Any:
 def main() -> int:
     """Search, then show what was found and how to look at it."""
     options = _options()
+    # In a log file, what is said here and the progress of the search come in order.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     directory = options.directory.resolve()
     url = f"embedded:{directory / 'mongo'}"
     exp_key = f"digits-{datetime.now(timezone.utc):%Y%m%d-%H%M%S}"
