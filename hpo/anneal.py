@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hpo import rand
 from hpo.algobase import (
     as_real,
     choose_root_first,
@@ -32,7 +33,7 @@ from hpo.document import Document, Tid
 from hpo.observations import Observations
 from hpo.space import Continuous, Normal, Prior, Space
 
-__all__ = ["Options", "suggest", "suggest_values"]
+__all__ = ["Options", "suggest", "suggest_batch", "suggest_values"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ class Options:
     def __post_init__(self) -> None:
         as_real("avg_best_idx", self.avg_best_idx, at_least=1.0)
         as_real("shrink_coef", self.shrink_coef, at_least=0.0)
+
+
+_KNOWN_OPTIONS = ("avg_best_idx", "shrink_coef")
 
 
 def suggest(
@@ -76,12 +80,41 @@ def suggest(
     Raises:
         InvalidOption: an option is unknown, of the wrong type or out of range.
     """
-    reject_unknown_options("anneal.suggest", unknown, known=("avg_best_idx", "shrink_coef"))
-    options = Options(avg_best_idx, shrink_coef)
-    observations = trials.observations()
-    values = [suggest_values(domain.space, observations, tid, seed, options) for tid in new_ids]
+    reject_unknown_options("anneal.suggest", unknown, _KNOWN_OPTIONS)
+    values = _choose(new_ids, domain, trials, seed, Options(avg_best_idx, shrink_coef))
     documents: list[Document] = domain.new_trials(trials, new_ids, values)
     return documents
+
+
+def suggest_batch(
+    new_ids: Sequence[Tid],
+    domain: Any,
+    trials: Any,
+    seed: int | None,
+    avg_best_idx: float = 2.0,
+    shrink_coef: float = 0.1,
+    **unknown: Any,
+) -> tuple[rand.Columns, rand.Columns]:
+    """Choose the configurations of `suggest`, as columns instead of documents.
+
+    Returns:
+        (idxs, vals): for each label, the ids under which it is active, and its values there.
+
+    Raises:
+        InvalidOption: an option is unknown, of the wrong type or out of range.
+
+    Source: hyperopt.anneal.suggest_batch.
+    """
+    reject_unknown_options("anneal.suggest_batch", unknown, _KNOWN_OPTIONS)
+    values = _choose(new_ids, domain, trials, seed, Options(avg_best_idx, shrink_coef))
+    return rand.as_columns(domain.params, new_ids, values)
+
+
+def _choose(
+    new_ids: Sequence[Tid], domain: Any, trials: Any, seed: int | None, options: Options
+) -> list[dict[str, Any]]:
+    observations = trials.observations()
+    return [suggest_values(domain.space, observations, tid, seed, options) for tid in new_ids]
 
 
 def suggest_values(

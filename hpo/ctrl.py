@@ -15,6 +15,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any, Protocol
 
 from hpo.document import JOB_STATE_DONE, Document, Tid
+from hpo.exceptions import InvalidOption
 
 logger = logging.getLogger(__name__)
 
@@ -93,10 +94,31 @@ class Ctrl:
 
         Each becomes a DONE document whose misc.from_tid is the running trial.
         Only where the objective runs beside its trials.
+
+        Args:
+            specs, results, miscs: of each trial; a misc has "idxs" and "vals".
+            new_tids: their ids; None: fresh ones.
+
+        Raises:
+            InvalidOption: there are no trials here to add to, or no running trial.
         """
+        if self.trials is None:
+            raise InvalidOption(
+                "ctrl.inject_results needs the trials, and a worker has none; search in the "
+                "driver's process to use it, or return what you found in the result"
+            )
+        if self.current_trial is None:
+            raise InvalidOption(
+                "ctrl.inject_results adds to a running trial, and this Ctrl has none; "
+                "make it with current_trial="
+            )
         tids = self.trials.new_trial_ids(len(specs)) if new_tids is None else new_tids
         documents = self.trials.source_trial_docs(
-            tids=tids, specs=specs, results=results, miscs=miscs, sources=[self.current_trial]
+            tids=tids,
+            specs=specs,
+            results=results,
+            miscs=miscs,
+            sources=[self.current_trial] * len(specs),
         )
         for document in documents:
             document["state"] = JOB_STATE_DONE

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from hpo.document import Document, active_values
+from hpo.document import Document, Tid, active_values, new_trial
 from hpo.domain import Domain
 from hpo.driver import FMinIter
 from hpo.exceptions import (
@@ -43,6 +43,7 @@ __all__ = [
     "FMinIter",
     "fmin",
     "fmin_pass_expr_memo_ctrl",
+    "generate_trial",
     "generate_trials_to_calculate",
     "partial",
     "space_eval",
@@ -185,6 +186,17 @@ def space_eval(space: Any, hp_assignment: Mapping[str, Any]) -> Any:
     Source: hyperopt.fmin.space_eval.
     """
     return Space(as_apply(space)).evaluate(hp_assignment)
+
+
+def generate_trial(tid: Tid, space: Mapping[str, Any]) -> Document:
+    """The document of a trial still to be evaluated, not yet inserted.
+
+    Args:
+        space: {label: value} of the active hyperparameters; a choice by its index.
+
+    Source: hyperopt.fmin.generate_trial.
+    """
+    return new_trial(tid, values=space)
 
 
 def generate_trials_to_calculate(points: Sequence[Mapping[str, Any]]) -> Trials:

@@ -6,7 +6,7 @@ the time left; and, when nothing moves, the reason.
 
 `fmin(show_progressbar=…)` also takes hyperopt's form of a custom display: a
 context manager called with `initial=` and `total=` that yields an object with
-`update(n)` and an attribute `postfix`.
+`update(n)` and an attribute `postfix`. Two of that form are here as well.
 """
 
 from __future__ import annotations
@@ -208,14 +208,69 @@ def reporting(
         with show(initial=initial, total=total) as context:
             yield CustomDisplay(context, initial)
     elif out.isatty():
-        from tqdm.auto import tqdm
-
-        with tqdm(
-            initial=initial, total=total, desc=name, unit="trial", file=out, dynamic_ncols=True
-        ) as bar:
+        with _open_bar(initial, total, out, name) as bar:
             yield TerminalBar(bar)
     else:
         yield PlainLines(name, out)
+
+
+def _open_bar(initial: int, total: int | None, stream: TextIO, name: str | None = None) -> Any:
+    from tqdm.auto import tqdm
+
+    return tqdm(
+        initial=initial, total=total, desc=name, unit="trial", file=stream, dynamic_ncols=True
+    )
+
+
+# --- displays of hyperopt's form --------------------------------------------------
+
+
+@contextlib.contextmanager
+def tqdm_progress_callback(initial: int, total: int | None) -> Iterator[Any]:
+    """A bar on standard output, wherever that leads; what is printed meanwhile goes above it.
+
+    Yields:
+        The open tqdm bar.
+
+    Source: hyperopt.progress.tqdm_progress_callback.
+    """
+    from tqdm.contrib import DummyTqdmFile
+
+    out, errors = sys.stdout, sys.stderr
+    with (
+        contextlib.redirect_stdout(DummyTqdmFile(out)),
+        contextlib.redirect_stderr(DummyTqdmFile(errors)),
+        _open_bar(initial, total, out) as bar,
+    ):
+        bar.set_postfix_str("best loss: ?")
+        yield bar
+
+
+class NoProgressContext:
+    """A display that shows nothing."""
+
+    postfix: Any = None
+
+    def update(self, n: int) -> None:
+        """Nothing."""
+
+
+@contextlib.contextmanager
+def no_progress_callback(
+    initial: int | None = None, total: int | None = None
+) -> Iterator[NoProgressContext]:
+    """No display.
+
+    Source: hyperopt.progress.no_progress_callback.
+    """
+    yield NoProgressContext()
+
+
+# What hyperopt shows unless told otherwise; `fmin` here chooses by the terminal.
+default_callback = tqdm_progress_callback
+
+
+# --- wording ----------------------------------------------------------------------
 
 
 def count(n: int, noun: str) -> str:

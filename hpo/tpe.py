@@ -42,11 +42,12 @@ from hpo.algobase import (
     suggestion_rng,
 )
 from hpo.document import Document, Tid
+from hpo.exceptions import did_you_mean
 from hpo.observations import Observations
 from hpo.space import Categorical, Continuous, Integers, Prior, Space
+from hpo.surrogate import parzen
 from hpo.surrogate.categorical import fit_categorical
 from hpo.surrogate.mixture import NormalMixture
-from hpo.surrogate.parzen import N_RECENT, adaptive_parzen_normal
 from hpo.surrogate.split import count_below, split_by_loss
 
 __all__ = ["Options", "suggest", "suggest_values"]
@@ -59,7 +60,7 @@ _default_prior_weight = 1.0
 _default_n_EI_candidates = 24
 _default_gamma = 0.25
 _default_n_startup_jobs = 20
-_default_linear_forgetting = N_RECENT
+_default_linear_forgetting = parzen.N_RECENT
 
 # Integers of a wider range get no table of counts: one of a billion entries would
 # fill the memory, and neighbours would learn nothing from each other.
@@ -228,10 +229,10 @@ def fit_estimator(prior: Prior, observed: Floats, prior_weight: float) -> Estima
 
 def _fit_continuous(prior: Continuous, observed: Floats, prior_weight: float) -> NormalMixture:
     low, high = prior.latent_bounds
-    parzen = adaptive_parzen_normal(
+    components = parzen.adaptive_parzen_normal(
         prior.to_latent(observed), prior_weight, *prior.latent_mu_sigma
     )
-    return NormalMixture(*parzen, low=low, high=high, is_log=prior.is_log, q=prior.q)
+    return NormalMixture(*components, low=low, high=high, is_log=prior.is_log, q=prior.q)
 
 
 class _QuantileEstimator:
@@ -249,8 +250,8 @@ class _QuantileEstimator:
     def fit(cls, prior: Prior, observed: Floats, prior_weight: float) -> _QuantileEstimator:
         least, most = _LEAST_QUANTILE, 1.0 - _LEAST_QUANTILE
         positions = np.clip(prior.cdf(observed), least, most)
-        parzen = adaptive_parzen_normal(positions, prior_weight, 0.5, 1.0)
-        return cls(prior, NormalMixture(*parzen, low=least, high=most))
+        components = parzen.adaptive_parzen_normal(positions, prior_weight, 0.5, 1.0)
+        return cls(prior, NormalMixture(*components, low=least, high=most))
 
     def sample(self, rng: np.random.Generator, n_samples: int) -> Floats:
         drawn = self._prior.ppf(self._quantiles.sample(rng, n_samples))
@@ -265,3 +266,28 @@ def _log_what_is_known(observations: Observations) -> None:
     losses = observations.losses[observations.is_ok]
     best = f"best loss {losses.min():g}" if losses.size else "no loss yet"
     logger.info("TPE using %d trials, %d with a loss, %s", len(observations), losses.size, best)
+
+
+# --- hyperopt's other names ---
+
+# The estimators as operations of expressions. `suggest` does without them, so they
+# are loaded, and entered in `scope`, by whoever asks for one first.
+_NODE_NAMES = frozenset(
+    """DEFAULT_LF EPS GMM1 GMM1_lpdf LGMM1 LGMM1_lpdf adaptive_parzen_normal
+    adaptive_parzen_normal_orig adaptive_parzen_sampler adaptive_parzen_samplers
+    ap_categorical_sampler ap_filter_trials ap_loglognormal_sampler ap_loguniform_sampler
+    ap_normal_sampler ap_qlognormal_sampler ap_qloguniform_sampler ap_qnormal_sampler
+    ap_quniform_sampler ap_randint_sampler ap_split_trials ap_uniform_sampler broadcast_best
+    categorical_lpdf linear_forgetting_weights lognormal_cdf lognormal_lpdf logsum_rows
+    normal_cdf qlognormal_lpdf randint_via_categorical_lpdf""".split()
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NODE_NAMES:
+        from hpo import parzen_nodes
+
+        return getattr(parzen_nodes, name)
+    raise AttributeError(
+        f"module 'hpo.tpe' has no attribute {name!r}{did_you_mean(name, _NODE_NAMES)}"
+    )

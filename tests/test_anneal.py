@@ -14,7 +14,7 @@ from hpo.domain import Domain
 from hpo.exceptions import InvalidOption
 from hpo.observations import Observations
 from hpo.space import Space
-from hpo.trials import Trials
+from hpo.trials import Trials, miscs_to_idxs_vals
 from tests.searches import EVERY_KIND, EXTREME_KINDS, at_random, finished, observe, search
 
 X = Space({"x": hp.uniform("x", -5.0, 5.0)})
@@ -164,3 +164,25 @@ def test_an_impossible_option_is_refused_by_name(option):
 def test_a_misspelt_option_is_refused_with_a_suggestion():
     with pytest.raises(InvalidOption, match="did you mean 'shrink_coef'"):
         anneal.suggest([0], Domain(abs, hp.uniform("x", 0.0, 1.0)), Trials(), 1, shrink_coeff=0.2)
+
+
+def test_a_batch_is_the_same_configurations_as_columns():
+    model = hp.choice("model", ["none", {"depth": hp.randint("depth", 9)}])
+    domain = Domain(len, {"x": hp.uniform("x", 0, 1), "model": model})
+    trials = Trials()
+    for tid in range(5):
+        values = {"x": 0.1 * tid, "model": 1, "depth": tid}
+        trials.insert_trial_doc(finished(tid, values, float(tid)))
+    trials.refresh()
+    ids = list(range(10, 18))
+
+    idxs, vals = anneal.suggest_batch(ids, domain, trials, 3, shrink_coef=0.5)
+
+    documents = anneal.suggest(ids, domain, trials, 3, shrink_coef=0.5)
+    assert (idxs, vals) == miscs_to_idxs_vals([document["misc"] for document in documents])
+    assert idxs["x"] == ids
+
+
+def test_a_batch_knows_the_same_options():
+    with pytest.raises(InvalidOption, match="suggest_batch has no option 'shrink'"):
+        anneal.suggest_batch([0], Domain(abs, hp.uniform("x", 0, 1)), Trials(), 1, shrink=0.1)

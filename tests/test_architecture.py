@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     {"exceptions"},
     {"document", "pyll", "surrogate"},
-    {"space", "store", "observations"},
+    {"space", "store", "observations", "parzen_nodes"},
     {"hp", "spec", "trials"},
     {"ctrl", "mongo_trials"},
     {"domain"},

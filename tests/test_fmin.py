@@ -35,6 +35,7 @@ from hpo.exceptions import (
     InvalidOption,
     InvalidTrial,
 )
+from hpo.fmin import generate_trial
 
 SPACE = {
     "x": hp.uniform("x", -5, 5),
@@ -338,6 +339,18 @@ def test_trials_made_of_points_are_evaluated_by_fmin():
 
     assert trials.vals["x"][:2] == [1.0, 2.0]
     assert len(trials) == 3
+
+
+def test_a_trial_made_of_one_point_is_evaluated_by_fmin():
+    trials = Trials()
+    trials.insert_trial_doc(generate_trial(7, {"x": 1.5, "model": 0}))
+    trials.refresh()
+
+    search(trials=trials, max_evals=1)
+
+    (trial,) = trials.trials
+    assert (trial["tid"], trial["state"]) == (7, JOB_STATE_DONE)
+    assert trial["misc"]["vals"]["x"] == [1.5]
 
 
 # --- other forms of objective and space ---

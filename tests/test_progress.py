@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 
-from hpo.progress import PlainLines, Silent, Snapshot, TerminalBar, duration, reporting
+from hpo.progress import (
+    PlainLines,
+    Silent,
+    Snapshot,
+    TerminalBar,
+    default_callback,
+    duration,
+    no_progress_callback,
+    reporting,
+    tqdm_progress_callback,
+)
 
 
 class Terminal(io.StringIO):
@@ -105,6 +116,44 @@ def test_a_custom_display_of_hyperopts_form_is_driven():
         reporter.show(Snapshot(done=4, total=5, best_loss=0.5))
 
     assert seen == [(2, 5), (2, "best loss: 0.5"), "closed"]
+
+
+def test_hyperopts_bar_counts_and_what_is_printed_meanwhile_stands_above_it(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    out, errors = sys.stdout, sys.stderr
+
+    with reporting(tqdm_progress_callback, name="digits", initial=10, total=60) as reporter:
+        print("a line of the objective's")
+        print("and a warning", file=sys.stderr)
+        reporter.show(Snapshot(done=30, total=60, best_loss=0.5))
+
+    shown, complaints = capsys.readouterr()
+    last = shown.split("\r")[-1]
+    assert "30/60" in last
+    assert "best loss: 0.5" in last
+    assert "a line of the objective's\n" in shown
+    assert "and a warning\n" in complaints
+    assert (sys.stdout, sys.stderr) == (out, errors)
+
+
+def test_hyperopts_bar_gives_the_streams_back_after_an_error(capsys):
+    out = sys.stdout
+
+    with pytest.raises(ZeroDivisionError), default_callback(initial=0, total=2) as bar:
+        bar.update(1)
+        1 / 0  # noqa: B018
+
+    assert sys.stdout is out
+    assert "1/2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [{}, {"initial": 0, "total": 5}])
+def test_hyperopts_display_of_nothing_shows_nothing(capsys, arguments):
+    with no_progress_callback(**arguments) as display:
+        display.postfix = "best loss: 0.5"
+        display.update(3)
+
+    assert capsys.readouterr() == ("", "")
 
 
 def test_no_display_is_silent():

@@ -14,7 +14,7 @@ from hpo.document import JOB_STATE_NEW
 from hpo.domain import Domain
 from hpo.exceptions import InvalidOption
 from hpo.space import Space
-from hpo.trials import Trials
+from hpo.trials import Trials, miscs_to_idxs_vals
 
 SPACE = {
     "lr": hp.loguniform("lr", math.log(1e-4), 0.0),
@@ -51,9 +51,27 @@ def test_a_tid_is_given_the_same_configuration_in_any_company():
     assert alone != [rand.suggest([tid], domain, trials, 6)[0]["misc"]["vals"] for tid in range(4)]
 
 
+def test_a_batch_is_the_same_configurations_as_columns():
+    domain, trials = Domain(len, SPACE), Trials()
+
+    idxs, vals = rand.suggest_batch([0, 1, 2, 3, 4, 5], domain, trials, 5)
+
+    assert (idxs, vals) == miscs_to_idxs_vals(
+        [document["misc"] for document in rand.suggest(range(6), domain, trials, 5)]
+    )
+
+
+def test_an_empty_batch_names_every_label():
+    idxs, vals = rand.suggest_batch([], domain := Domain(len, SPACE), Trials(), 5)
+
+    assert idxs == vals == {label: [] for label in domain.params}
+
+
 def test_an_option_is_refused_because_there_is_none():
     with pytest.raises(InvalidOption, match=r"no option 'gamma' \(it takes none\)"):
         rand.suggest([0], Domain(len, SPACE), Trials(), 1, gamma=0.25)
+    with pytest.raises(InvalidOption, match=r"rand.suggest_batch has no option 'gamma'"):
+        rand.suggest_batch([0], Domain(len, SPACE), Trials(), 1, gamma=0.25)
 
 
 def test_generators_of_different_trials_seeds_and_purposes_are_independent():
