@@ -109,6 +109,7 @@ class FMinIter:
         self.start_time = time.monotonic()
         self._show = show_progressbar if verbose else False
         self._start_workers = start_workers
+        self._pool: LocalWorkers | None = None
         self._name = trials.exp_key or domain.name
         self._owner = f"{_THIS_HOST}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._demand = Demand()
@@ -241,7 +242,7 @@ class FMinIter:
                 self.domain.annotate(document, active_values(document))
         self._exhausted = not suggested
         self.trials.insert_trial_docs(suggested)
-        self.trials.refresh()
+        self._demand.learn(self.trials.follow())
         return bool(suggested)
 
     def _room_in_queue(self) -> int:
@@ -321,8 +322,6 @@ class FMinIter:
         finally:
             if self._pool is not None:
                 self._pool.stop()
-
-    _pool: LocalWorkers | None = None
 
     # --- counting and showing ---
 

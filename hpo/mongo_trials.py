@@ -24,7 +24,7 @@ class MongoTrials(Trials):
         url: "mongodb://…", "mongodb+srv://…", "embedded:DIRECTORY", hyperopt's
             "mongo://host:port/db/jobs", or an open MongoStore.
         exp_key: the experiment's name; None sees every experiment of the database.
-        cmd, workdir: what new documents say in misc (hyperopt's workers read it).
+        cmd, workdir: kept for those who read them, and passed on to views.
         refresh: read what the database holds already.
 
     Attributes:
@@ -50,7 +50,7 @@ class MongoTrials(Trials):
 
         self._mongo = url if isinstance(url, MongoStore) else MongoStore.connect(url)
         self.url = None if isinstance(url, MongoStore) else url
-        self._cmd, self._workdir = cmd, workdir
+        self.cmd, self.workdir = cmd, workdir
         self._reserved_ids: list[Tid] = []
         self._n_reserved, self._reserved_at = 0, -math.inf
         super().__init__(exp_key, refresh, store=self._mongo)
@@ -83,10 +83,10 @@ class MongoTrials(Trials):
         refresh: bool = True,
     ) -> MongoTrials:
         """The same database seen as another experiment."""
-        return MongoTrials(
+        return type(self)(
             self.handle,
             exp_key=self._exp_key if exp_key is None else exp_key,
-            cmd=self._cmd if cmd is None else cmd,
-            workdir=self._workdir if workdir is None else workdir,
+            cmd=self.cmd if cmd is None else cmd,
+            workdir=self.workdir if workdir is None else workdir,
             refresh=refresh,
         )

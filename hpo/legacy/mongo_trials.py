@@ -39,7 +39,6 @@ class MongoTrials(mongo_trials.MongoTrials):
         workdir: str | None = None,
         refresh: bool = True,
     ) -> None:
-        self.cmd, self.workdir = cmd, workdir
         source = arg.store if isinstance(arg, MongoJobs) else arg
         super().__init__(source, exp_key, cmd=cmd, workdir=workdir, refresh=refresh)
 
@@ -47,22 +46,6 @@ class MongoTrials(mongo_trials.MongoTrials):
     def handle(self) -> MongoJobs:  # type: ignore[override]  # hyperopt's meaning of the name
         """The documents, one by one."""
         return MongoJobs(self._mongo)
-
-    def view(  # type: ignore[override]  # hyperopt's view of MongoTrials takes more
-        self,
-        exp_key: str | None = None,
-        cmd: Any = None,
-        workdir: str | None = None,
-        refresh: bool = True,
-    ) -> MongoTrials:
-        """The same database seen as another experiment."""
-        return MongoTrials(
-            self.handle,
-            exp_key=self._exp_key if exp_key is None else exp_key,
-            cmd=self.cmd if cmd is None else cmd,
-            workdir=self.workdir if workdir is None else workdir,
-            refresh=refresh,
-        )
 
     def refresh_tids(self, tids: Iterable[Tid] | None = None) -> None:
         """Take in what changed; it costs the same for some trials as for all."""
