@@ -89,7 +89,8 @@ __all__ = [  # noqa: RUF022  (grouped by theme)
 
 # Modules that `import hpo` leaves out to stay quick: `hpo.plotting` loads when it is asked for.
 _MODULES_ON_DEMAND = frozenset(
-    "atpe base compat criteria gmm graph_viz mongoexp plotting pyll_utils rdists utils".split()
+    "algobase atpe base compat criteria gmm graph_viz mongoexp plotting pyll_utils rdists utils "
+    "vectorize".split()
 )
 
 

@@ -4,6 +4,17 @@ A suggestion draws its random numbers from a counter-based generator keyed by
 (seed, tid), so it does not depend on which other trials were asked for in the
 same call. It chooses hyperparameters root first: a choice before what lies in
 its branches.
+
+An algorithm is any function suggest(new_ids, domain, trials, seed) that returns NEW
+documents. Whoever only has an idea about one hyperparameter at a time writes a
+subclass of `SuggestAlgo`, as in hyperopt:
+
+    class NearZero(SuggestAlgo):
+        def on_node_hyperparameter(self, memo, node, label):
+            return [0.1 * value for value in self.on_node_prior(memo, node)]
+
+    def suggest(new_ids, domain, trials, seed):
+        return [document for tid in new_ids for document in NearZero(domain, trials, seed)(tid)]
 """
 
 from __future__ import annotations
@@ -11,39 +22,126 @@ from __future__ import annotations
 import hashlib
 import math
 import numbers
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from hpo.document import Tid
+from hpo.document import Document, Tid
 from hpo.exceptions import InvalidOption, InvalidOptionValue, did_you_mean
-from hpo.pyll import Evaluation, GarbageCollected
+from hpo.observations import Observations
+from hpo.pyll import Apply, Evaluation, GarbageCollected
+from hpo.pyll.evaluator import ExprEvaluator
 from hpo.space import Hyperparameter, Prior, Space
 
+__all__ = [
+    "ExprEvaluator",
+    "Seed",
+    "SuggestAlgo",
+    "as_integer",
+    "as_real",
+    "as_seed",
+    "choose_root_first",
+    "known_rows",
+    "reject_unknown_options",
+    "suggestion_rng",
+]
 
-def suggestion_rng(seed: Any, tid: Tid, purpose: str = "") -> np.random.Generator:
+
+# What `suggestion_rng` takes: what numpy.random.default_rng does, and RandomState.
+Seed = (
+    int
+    | Sequence[int]
+    | np.random.SeedSequence
+    | np.random.BitGenerator
+    | np.random.Generator
+    | np.random.RandomState
+    | None
+)
+
+
+def suggestion_rng(seed: Seed, tid: Tid, purpose: str = "") -> np.random.Generator:
     """The generator of one suggestion.
 
     Args:
-        seed: an integer, or None for numbers that nobody can repeat.
+        seed: an integer, a sequence of integers that are not negative, or a
+            SeedSequence; or None for numbers that nobody can repeat. From a
+            generator an integer is drawn, so asking again gives other numbers.
         tid: the trial that the suggestion is for; any hashable.
         purpose: a second decision about the same trial names its own purpose,
             so that the two do not see the same numbers.
 
     Raises:
-        InvalidOption: the seed is neither an integer nor None.
+        InvalidOption: the seed is none of these.
     """
-    if seed is not None and not isinstance(seed, numbers.Integral):
-        raise InvalidOption(
-            f"seed must be an integer or None, not {seed!r}; draw one from a generator with "
-            "int(rng.integers(2**31 - 1))"
-        )
-    entropy = None if seed is None else _as_word(seed)
-    spawn_key = (_as_word(tid), _as_word(purpose)) if purpose else (_as_word(tid),)
-    return np.random.Generator(
-        np.random.Philox(np.random.SeedSequence(entropy, spawn_key=spawn_key))
+    own_key = (_as_word(tid), _as_word(purpose)) if purpose else (_as_word(tid),)
+    entropy, spawn_key = _entropy(seed)
+    sequence = np.random.SeedSequence(entropy, spawn_key=(*spawn_key, *own_key))
+    return np.random.Generator(np.random.Philox(sequence))
+
+
+def _entropy(seed: Any) -> tuple[int | list[int] | None, tuple[int, ...]]:
+    """A seed as what numpy.random.SeedSequence is made of: entropy and spawn key."""
+    if seed is None:
+        return None, ()
+    if isinstance(seed, numbers.Integral):
+        return _as_word(seed), ()
+    if isinstance(seed, np.random.SeedSequence):
+        return _words_of(seed.entropy), tuple(seed.spawn_key)
+    if isinstance(seed, np.random.RandomState):
+        return int(seed.randint(2**31 - 1)), ()
+    if isinstance(seed, (np.random.Generator, np.random.BitGenerator)):
+        return int(np.random.default_rng(seed).integers(2**31 - 1)), ()
+    if isinstance(seed, (Sequence, np.ndarray)) and not isinstance(seed, (str, bytes)):
+        return _words_of(seed), ()
+    raise InvalidOption(
+        f"seed must be an integer, a sequence of integers, a SeedSequence, a generator or None, "
+        f"not {seed!r}"
     )
+
+
+def as_seed(seed: Seed) -> int:
+    """A seed as one integer: itself, or one drawn from what it is; None gives a fresh one.
+
+    Raises:
+        InvalidOption: it is no seed; see `suggestion_rng`.
+    """
+    entropy, spawn_key = _entropy(seed)
+    if isinstance(entropy, int) and not spawn_key:
+        return entropy
+    sequence = np.random.SeedSequence(entropy, spawn_key=spawn_key)
+    # 63 bits: what a document can hold.
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def known_rows(observations: Observations) -> npt.NDArray[np.int64]:
+    """Rows of the trials to learn from, in order of suggestion; shape (N,).
+
+    Several results that were injected from one trial count as one: the best.
+    """
+    rows = observations.history
+    if not observations.has_sources:
+        return rows
+    best_row: dict[Tid, int] = {}
+    losses = np.where(np.isnan(observations.losses), np.inf, observations.losses)
+    for row in rows.tolist():
+        source = observations.source_tids[row]
+        if losses[row] <= losses[best_row.setdefault(source, row)]:
+            best_row[source] = row
+    return np.fromiter(best_row.values(), dtype=np.int64, count=len(best_row))
+
+
+def _words_of(entropy: Any) -> int | list[int] | None:
+    if entropy is None or isinstance(entropy, numbers.Integral):
+        return entropy if entropy is None else int(entropy)
+    words = [int(word) for word in entropy if isinstance(word, numbers.Integral)]
+    if not words or len(words) < len(entropy) or min(words) < 0:
+        raise InvalidOption(
+            "a sequence as seed must hold integers that are not negative, at least one, "
+            f"not {entropy!r}"
+        )
+    return words
 
 
 def _as_word(value: Any) -> int:
@@ -89,6 +187,92 @@ def _draw_given(
         for label, other in space.hyperparameters.items()
     }
     return hyperparameter.draw(rng, Evaluation(known))
+
+
+class SuggestAlgo(ExprEvaluator):
+    """An algorithm that decides hyperparameter by hyperparameter; to be subclassed.
+
+    A subclass has a method `on_node_hyperparameter(memo, node, label)`. It is called
+    for each label, parents before children, with the label's node in
+    `domain.space.columns.vals`: `node.name` is the distribution, `memo[node.arg["low"]]`
+    one of its arguments, and `memo[node.arg["size"]]` the number of values to return,
+    0 where the label is not active. `self.rng` gives the random numbers.
+
+    An instance, called with a tid, returns a list with its one NEW document.
+
+    Attributes:
+        domain: the `Domain` that is searched.
+        trials: the `Trials` so far.
+        rng: the generator of the present suggestion.
+        label_by_node: {node: label} of the nodes that it decides.
+
+    Source: hyperopt.algobase.SuggestAlgo.
+    """
+
+    def __init__(self, domain: Any, trials: Any, seed: Seed) -> None:
+        self._columns = domain.space.columns
+        super().__init__(self._columns.idxs_vals)
+        self.domain = domain
+        self.trials = trials
+        self.label_by_node = {node: label for label, node in self._columns.vals.items()}
+        self._seed = seed
+        self.rng = suggestion_rng(seed, "start")
+
+    def __call__(self, new_id: Tid) -> list[Document]:
+        """Propose one trial.
+
+        Raises:
+            InvalidConfiguration: a value that was decided is none of its hyperparameter.
+        """
+        idxs, vals = self._decide([new_id], new_id)
+        values = {label: _single(vals[label]) for label, tids in idxs.items() if len(tids)}
+        checked = {
+            label: self.domain.space.hyperparameters[label].as_value(value)
+            for label, value in values.items()
+        }
+        documents: list[Document] = self.domain.new_trials(self.trials, [new_id], [checked])
+        return documents
+
+    def batch(self, new_ids: Iterable[Tid]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Decide for many tids at once.
+
+        Returns:
+            ({label: tids under which it is active}, {label: its values there}).
+        """
+        tids = list(new_ids)
+        return self._decide(tids, tuple(tids))
+
+    def _decide(self, new_ids: list[Tid], key: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        self.rng = suggestion_rng(self._seed, key)
+        given = {self._columns.new_ids: new_ids, self._columns.rng: self.rng}
+        idxs, vals = self.eval_nodes(given)[self.expr]
+        return idxs, vals
+
+    def on_node(self, memo: dict[Apply, Any], node: Apply) -> Any:
+        """A hyperparameter's values, from `on_node_hyperparameter`; else the node's value."""
+        label = self.label_by_node.get(node)
+        if label is None:
+            return super().on_node(memo, node)
+        return self.on_node_hyperparameter(memo, node, label)
+
+    def on_node_hyperparameter(self, memo: dict[Apply, Any], node: Apply, label: str) -> Any:
+        """The values of one hyperparameter, as many as `memo[node.arg["size"]]` says.
+
+        Raises:
+            NotImplementedError: always; a subclass overrides it.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} must define on_node_hyperparameter(self, memo, node, label)"
+        )
+
+    def on_node_prior(self, memo: dict[Apply, Any], node: Apply) -> Any:
+        """Draw a hyperparameter's values from its prior."""
+        return ExprEvaluator.on_node(self, memo, node)
+
+
+def _single(values: Any) -> Any:
+    """The only one of a column's values; a subclass may have left the column out."""
+    return values if np.ndim(values) == 0 else values[0]
 
 
 def reject_unknown_options(

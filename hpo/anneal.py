@@ -9,6 +9,8 @@ observations of it the width is
 of the prior's. A hyperparameter that the picked trial does not have is drawn around
 another good trial that has it, or from the prior where there is none.
 
+`AnnealingAlgo` is the same in steps that a subclass can change.
+
 Source: hyperopt.anneal, but for this: every id gets a document, and trials without a
 loss are never picked.
 """
@@ -24,6 +26,8 @@ import numpy.typing as npt
 
 from hpo import rand
 from hpo.algobase import (
+    Seed,
+    SuggestAlgo,
     as_real,
     choose_root_first,
     reject_unknown_options,
@@ -31,9 +35,10 @@ from hpo.algobase import (
 )
 from hpo.document import Document, Tid
 from hpo.observations import Observations
+from hpo.pyll import Apply
 from hpo.space import Continuous, Normal, Prior, Space
 
-__all__ = ["Options", "suggest", "suggest_batch", "suggest_values"]
+__all__ = ["AnnealingAlgo", "Options", "suggest", "suggest_batch", "suggest_values"]
 
 
 @dataclass(frozen=True)
@@ -201,3 +206,114 @@ def _keep_or_redraw(prior: Prior, model: int, width: float, rng: np.random.Gener
     if rng.random() < width or not prior.contains(model):
         return prior.sample(rng)
     return model
+
+
+# --- for subclasses -------------------------------------------------------------------------
+
+
+class AnnealingAlgo(SuggestAlgo):
+    """Annealing, hyperparameter by hyperparameter, with steps to override.
+
+    For each label `choose_ltv` picks a trial, and `hp_uniform`, `hp_normal`, … (by the
+    distribution's name) draws near the value that the label has there.
+
+    Attributes:
+        tids: of all trials that count, sorted.
+        losses: of these trials; infinite where there is none.
+        node_tids: {label: tids of the trials that have the label}.
+        node_vals: {label: their values}.
+        best_tids: the trials that the present suggestion is modelled on.
+
+    Raises:
+        InvalidOption: an option is of the wrong type or out of range.
+
+    Source: hyperopt.anneal.AnnealingAlgo.
+    """
+
+    def __init__(
+        self,
+        domain: Any,
+        trials: Any,
+        seed: Seed,
+        avg_best_idx: float = 2.0,
+        shrink_coef: float = 0.1,
+    ) -> None:
+        Options(avg_best_idx, shrink_coef)  # raises when they make no sense
+        super().__init__(domain, trials, seed)
+        self.avg_best_idx, self.shrink_coef = avg_best_idx, shrink_coef
+        observations = trials.observations()
+        history = observations.history
+        losses = observations.losses[history]
+        self.tids = observations.tids[history]
+        self.losses = np.where(np.isnan(losses), np.inf, losses)
+        self.node_tids: dict[str, list[Tid]] = {}
+        self.node_vals: dict[str, list[Any]] = {}
+        for label, parameter in domain.space.hyperparameters.items():
+            column = observations.column(label)[history]
+            has_it = ~np.isnan(column)
+            self.node_tids[label] = list(self.tids[has_it])
+            self.node_vals[label] = [parameter.as_value(value) for value in column[has_it]]
+        self.best_tids: list[Tid] = []
+
+    def _decide(self, new_ids: list[Tid], key: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        self.best_tids = []
+        return super()._decide(new_ids, key)
+
+    def shrinking(self, label: str) -> float:
+        """The width to draw in, as a fraction of the prior's: f of equation (1)."""
+        return 1.0 / (1.0 + len(self.node_vals[label]) * self.shrink_coef)
+
+    def choose_ltv(
+        self, label: str, size: int
+    ) -> tuple[npt.NDArray[np.float64], list[Tid], npt.NDArray[Any]] | None:
+        """Pick the good trials to draw a label's values near.
+
+        Args:
+            size: how many. One alone is a trial that was picked for another label
+                before, if that has this label too.
+
+        Returns:
+            (losses, tids, values), each of length `size`; None if no trial that has the
+            label has a loss.
+        """
+        loss_of = dict(zip(self.tids, self.losses, strict=True))
+        having = zip(self.node_tids[label], self.node_vals[label], strict=True)
+        ranked = sorted(
+            ((loss_of[tid], tid, value) for tid, value in having if loss_of[tid] < np.inf),
+            key=lambda candidate: candidate[0],
+        )
+        if not ranked:
+            return None
+        picked = [row for tid in self.best_tids for row in ranked if row[1] == tid][:1]
+        if size != 1 or not picked:
+            ranks = np.minimum(self.rng.geometric(1.0 / self.avg_best_idx, size), len(ranked)) - 1
+            picked = [ranked[rank] for rank in ranks]
+        if size == 1:
+            self.best_tids.append(picked[0][1])
+        losses, tids, values = ([row[part] for row in picked] for part in range(3))
+        return np.array(losses), tids, np.array(values)
+
+    def on_node_hyperparameter(self, memo: dict[Apply, Any], node: Apply, label: str) -> Any:
+        """Draw near good trials by the method hp_<distribution>, or from the prior."""
+        size = memo[node.arg["size"]] if "size" in node.arg else None
+        chosen = self.choose_ltv(label, size) if size else None
+        if chosen is None:
+            return self.on_node_prior(memo, node)
+        _, tids, values = chosen
+        return getattr(self, f"hp_{node.name}", self._hp)(memo, node, label, tids, values)
+
+    def _hp(
+        self, memo: dict[Apply, Any], node: Apply, label: str, tid: Sequence[Tid], val: Any
+    ) -> list[Any]:
+        """Draw values of one hyperparameter, each near one of `val`.
+
+        Args:
+            memo, node, label: as in `SuggestAlgo`.
+            tid: the trials that the values `val` are those of.
+        """
+        prior, width = self.domain.space.hyperparameters[label].prior, self.shrinking(label)
+        return [_draw_near(prior, float(model), width, self.rng) for model in np.atleast_1d(val)]
+
+    hp_uniform = hp_quniform = hp_uniformint = hp_loguniform = hp_qloguniform = _hp
+    hp_normal = hp_qnormal = hp_lognormal = hp_qlognormal = _hp
+    hp_randint = hp_categorical = hp_frozen_distribution = _hp

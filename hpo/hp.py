@@ -238,7 +238,9 @@ def _checked(label: Any) -> str:
         raise InvalidLabel(
             f"a label must be text, not {text!r}; the label comes first: hp.uniform('x', 0, 1)"
         )
-    if not text or "\0" in text:
+    # No database stores these: MongoDB's keys end at a NUL, and half a surrogate pair
+    # has no UTF-8.
+    if not text or any(sign == "\0" or "\ud800" <= sign <= "\udfff" for sign in text):
         raise InvalidLabel(f"{text!r} is no usable label; give it a name, such as 'x'")
     return text
 

@@ -16,6 +16,7 @@ suggestion never parses a document twice.
     column(label)   the stored value, a choice by index; NaN inactive  (n,) float64
     order           rows sorted by tid                                 (n,) int64
     history         the ok, failed and pending rows, sorted by tid     (h,) int64
+    digest          what the history holds, as a short text             str
 
 A cancelled trial, and one that ended because its workers vanished, is neither
 ok, failed nor pending: it says nothing about its configuration.
@@ -23,9 +24,13 @@ ok, failed nor pending: it says nothing about its configuration.
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import hashlib
 import math
 import numbers
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,6 +57,9 @@ _COLUMN_TYPES: dict[str, npt.DTypeLike] = {
     "is_ok": np.bool_,
     "is_failed": np.bool_,
     "is_pending": np.bool_,
+    # Hash of the values, and of everything a model could learn from; 0 if it is nothing.
+    "configuration": np.uint64,
+    "word": np.uint64,
 }
 _FIRST_CAPACITY = 64
 
@@ -70,6 +78,8 @@ class Observations:
         self._is_sorted = True
         self._order: npt.NDArray[np.int64] | None = None
         self._has_sources = False
+        self._history: npt.NDArray[np.int64] | None = None
+        self._sum_of_words = 0
         self._columns: dict[str, npt.NDArray[Any]] = {
             name: np.empty(_FIRST_CAPACITY, dtype) for name, dtype in _COLUMN_TYPES.items()
         }
@@ -110,6 +120,11 @@ class Observations:
             self._has_sources = True
             columns["source_tid"][row] = source_tid
         self._put_values(row, values)
+        says_something = is_ok or is_failed or state in OPEN_STATES
+        configuration = _configuration_word(values) if says_something else 0
+        word = _trial_word(tid, configuration, is_failed, loss) if says_something else 0
+        self._put_words(row, configuration, word)
+        self._history = None
 
     def add_pending(self, tid: Tid, values: Mapping[str, Any]) -> None:
         """Insert the row of a trial that has been chosen but has no document yet.
@@ -124,6 +139,22 @@ class Observations:
                 "misc": {"vals": {label: [value] for label, value in values.items()}},
             }
         )
+
+    @contextlib.contextmanager
+    def provisional(self) -> Iterator[None]:
+        """Forget, at the end of the block, the trials that were added in it.
+
+        Rows that were there before must not be overwritten meanwhile.
+        """
+        n_rows, is_sorted, order = self._n_rows, self._is_sorted, self._order
+        try:
+            yield
+        finally:
+            for row in range(n_rows, self._n_rows):
+                self._put_words(row, 0, 0)
+                del self._row_of_tid[self._columns["tid"][row]]
+            self._n_rows, self._is_sorted, self._order = n_rows, is_sorted, order
+            self._history = None
 
     def copy(self) -> Observations:
         """An independent copy; what is added to it stays out of the original."""
@@ -214,8 +245,32 @@ class Observations:
 
         The ok, the failed and the pending trials, but none that was cancelled or lost.
         """
-        order = self.order
-        return order[(self.is_ok | self.is_failed | self.is_pending)[order]]
+        if self._history is None:
+            says_something = self._view("configuration") != 0
+            if self._is_sorted:
+                self._history = np.flatnonzero(says_something)
+            else:
+                order = self.order
+                self._history = order[says_something[order]]
+        return self._history
+
+    @property
+    def digest(self) -> str:
+        """Number of trials in the history, and a hash of their ids, values and losses.
+
+        Independent of the order of arrival. The hash is a sum of 64-bit hashes, one
+        for each trial: it finds changes, it does not withstand forgery.
+        """
+        return f"{len(self.history)}:{self._sum_of_words:016x}"
+
+    def has_tried(self, values: Mapping[str, Any]) -> bool:
+        """Whether a trial of the history has exactly this configuration.
+
+        Args:
+            values: {label: value} of its active hyperparameters; a choice by index.
+        """
+        word = _configuration_word({label: _as_number(value) for label, value in values.items()})
+        return bool((self._view("configuration") == np.uint64(word)).any())
 
     def column(self, label: str) -> npt.NDArray[np.float64]:
         """Stored value of a hyperparameter in each trial, shape (n,).
@@ -257,11 +312,12 @@ class Observations:
     def _append_row(self, tid: Tid) -> int:
         row = self._n_rows
         if row == len(self._columns["tid"]):
-            # A quarter at a time keeps appending O(1) on average and little memory idle.
-            self._reserve_rows(max(_FIRST_CAPACITY, row + row // 4))
+            # An eighth at a time keeps appending O(1) on average and little memory idle.
+            self._reserve_rows(max(_FIRST_CAPACITY, row + row // 8))
         self._row_of_tid[tid] = row
         self._n_rows += 1
         self._columns["tid"][row] = self._columns["source_tid"][row] = tid
+        self._columns["word"][row] = 0
         self._order = None
         self._is_sorted = self._is_sorted and (row == 0 or _follows(self._columns["tid"], row))
         return row
@@ -272,6 +328,11 @@ class Observations:
         for label, column in self._values.items():
             self._values[label] = _resized(column, capacity)
 
+    def _put_words(self, row: int, configuration: int, word: int) -> None:
+        words = self._columns["word"]
+        self._sum_of_words = (self._sum_of_words - int(words[row]) + word) % 2**64
+        words[row], self._columns["configuration"][row] = word, configuration
+
     def _put_values(self, row: int, values: Mapping[str, float]) -> None:
         for label in values:
             if label not in self._values:
@@ -279,6 +340,33 @@ class Observations:
                 column[: self._n_rows] = np.nan
         for label, column in self._values.items():
             column[row] = values.get(label, math.nan)
+
+
+def _configuration_word(values: Mapping[str, float]) -> int:
+    """A hash of {label: number}, the same in every process and for any order; never 0."""
+    order, seal = _sealed_labels(tuple(values))
+    listed = list(values.values())
+    return _word(seal + struct.pack(f"<{len(order)}d", *(listed[index] for index in order)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _sealed_labels(labels: tuple[str, ...]) -> tuple[tuple[int, ...], bytes]:
+    """Where each label stands when they are sorted, and a hash of them."""
+    order = sorted(range(len(labels)), key=labels.__getitem__)
+    text = repr([labels[index] for index in order])
+    return tuple(order), hashlib.blake2b(text.encode(), digest_size=8).digest()
+
+
+def _trial_word(tid: Tid, configuration: int, is_failed: bool, loss: float) -> int:
+    """A hash of what a model could learn from one trial; never 0."""
+    name = repr(int(tid) if isinstance(tid, numbers.Integral) else tid)
+    # Every NaN stands for the same: no loss.
+    outcome = (math.isnan(loss), 0.0 if math.isnan(loss) else loss, is_failed)
+    return _word(name.encode() + struct.pack("<Q?d?", configuration, *outcome))
+
+
+def _word(content: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little") or 1
 
 
 def _usable_loss(state: int, trial: Mapping[str, Any]) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hpo import anneal, hp
+from hpo import anneal, fmin, hp
 from hpo.document import JOB_STATE_NEW, new_trial
 from hpo.domain import Domain
 from hpo.exceptions import InvalidOption
@@ -186,3 +186,101 @@ def test_a_batch_is_the_same_configurations_as_columns():
 def test_a_batch_knows_the_same_options():
     with pytest.raises(InvalidOption, match="suggest_batch has no option 'shrink'"):
         anneal.suggest_batch([0], Domain(abs, hp.uniform("x", 0, 1)), Trials(), 1, shrink=0.1)
+
+
+# --- for subclasses ------------------------------------------------------------------------
+
+
+MIXED = {
+    "model": hp.choice("model", [hp.randint("depth", 9), hp.normal("degree", 3.0, 1.0)]),
+    "lr": hp.loguniform("lr", -5.0, 0.0),
+    "width": hp.uniformint("width", 1, 64),
+    "noise": stats.gamma(2.0),
+}
+
+
+def searched(space, loss, max_evals=30, algo=anneal.suggest):
+    trials = Trials()
+    fmin(loss, space, algo, max_evals, trials=trials, rstate=1, return_argmin=False, verbose=False)
+    return trials
+
+
+def test_the_class_draws_as_the_function_does():
+    space = [hp.uniform(label, -5.0, 5.0) for label in "abc"]
+    trials = searched(space, lambda values: sum((value - 1.0) ** 2 for value in values))
+    domain = Domain(len, space)
+
+    (ours,) = anneal.suggest([99], domain, trials, 7)
+    (theirs,) = anneal.AnnealingAlgo(domain, trials, 7)(99)
+
+    assert theirs["misc"]["vals"] == ours["misc"]["vals"]
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_the_class_stays_inside_every_kind_of_distribution(kind):
+    space = {"v": EVERY_KIND[kind]}
+    trials = searched(space, lambda config: 0.0)
+    algorithm = anneal.AnnealingAlgo(domain := Domain(len, space), trials, 7)
+
+    _, vals = algorithm.batch(range(50))
+
+    (parameter,) = domain.space.hyperparameters.values()
+    assert all(
+        parameter.prior.contains(parameter.as_value(value)) for value in vals[parameter.label]
+    )
+
+
+def test_a_subclass_changes_how_one_distribution_is_drawn_from():
+    calls = []
+
+    class Tidy(anneal.AnnealingAlgo):
+        def hp_loguniform(self, memo, node, label, tid, val):
+            calls.append((label, memo[node.arg["low"]], tid, val))
+            return [math.exp(-3.0)]
+
+    trials = searched(
+        MIXED, lambda config: config["lr"], algo=lambda *given: Tidy(*given[1:])(given[0][0])
+    )
+
+    (label, low, (tid,), (value,)), *_ = calls
+    assert (label, low) == ("lr", -5.0)
+    assert trials.vals["lr"][trials.tids.index(tid)] == value
+    assert trials.vals["lr"][1:] == [math.exp(-3.0)] * 29
+
+
+def test_the_class_shows_what_it_works_on():
+    trials = searched(MIXED, lambda config: config["lr"])
+    algorithm = anneal.AnnealingAlgo(Domain(len, MIXED), trials, 7, shrink_coef=0.5)
+
+    assert list(algorithm.tids) == trials.tids
+    assert list(algorithm.losses) == trials.losses()
+    assert algorithm.node_vals["width"] == trials.vals["width"]
+    assert algorithm.node_tids["depth"] == trials.idxs["depth"]
+    assert algorithm.shrinking("lr") == 1 / (1 + 30 * 0.5)
+
+
+def test_one_trial_is_the_model_of_all_the_labels_it_has():
+    algorithm = anneal.AnnealingAlgo(
+        Domain(len, MIXED), searched(MIXED, lambda config: config["lr"]), 7
+    )
+
+    first, second, many = (
+        algorithm.choose_ltv(label, size) for label, size in [("lr", 1), ("width", 1), ("lr", 5)]
+    )
+
+    losses, tids, values = zip(first, second, many, strict=True)
+    assert tids[0] == tids[1] == algorithm.best_tids[:1]
+    assert len(losses[2]) == len(tids[2]) == len(values[2]) == 5
+
+
+def test_a_trial_without_a_loss_is_no_model_of_the_class_either():
+    trials = searched(MIXED, lambda config: {"status": "fail"})
+    algorithm = anneal.AnnealingAlgo(Domain(len, MIXED), trials, 7)
+
+    assert algorithm.choose_ltv("lr", 1) is None
+    assert algorithm(99)[0]["tid"] == 99
+
+
+def test_the_class_refuses_options_that_make_no_sense():
+    with pytest.raises(InvalidOption, match="avg_best_idx must be at least 1"):
+        anneal.AnnealingAlgo(Domain(len, MIXED), Trials(), 7, avg_best_idx=0.5)

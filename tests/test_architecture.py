@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # one layer do not know each other.
 LAYERS = (
     {"exceptions"},
-    {"document", "pyll", "surrogate"},
+    {"by_name", "document", "pyll", "signing", "surrogate"},
     {"space", "store", "observations", "parzen_nodes"},
     {"hp", "spec", "trials"},
     {"ctrl", "mongo_trials"},
@@ -38,7 +38,7 @@ LAYERS = (
     {"legacy"},
     # other systems' names
     {"base", "compat", "criteria", "gmm", "hyperengine", "mongoexp"}
-    | {"pyll_utils", "rdists", "spark", "utils"},
+    | {"ipy", "pyll_utils", "rdists", "sklearn", "spark", "utils", "vectorize"},
     {"__init__"},
     {"cli", "dashboard"},
 )
@@ -53,7 +53,7 @@ ALGORITHMS = {"algobase", "rand", "tpe", "anneal", "gp", "mix"}
 # Import names of the core dependencies in pyproject.toml.
 CORE_DEPENDENCIES = {"bson", "cloudpickle", "gridfs", "numpy", "pymongo", "scipy", "tqdm"}
 # Import names of optional ones, and the only parts of hpo that may ask for them.
-OPTIONAL_DEPENDENCIES = {"matplotlib": {"plotting"}}
+OPTIONAL_DEPENDENCIES = {"matplotlib": {"plotting"}, "sklearn": {"sklearn"}}
 
 NAMELESS = {"common", "helper", "helpers", "misc", "types", "util", "utils"}
 

@@ -64,9 +64,9 @@ def test_modules_are_the_same_under_both_names_however_deep():
     run(
         """
         import importlib
-        names = '''anneal atpe base criteria early_stop exceptions fmin graph_viz hp mix mongoexp
-            plotting progress pyll pyll.base pyll.stochastic pyll_utils rand rdists tpe
-            utils'''.split()
+        names = '''algobase anneal atpe base criteria early_stop exceptions fmin graph_viz hp ipy
+            mix mongoexp plotting progress pyll pyll.base pyll.stochastic pyll_utils rand rdists
+            tpe utils vectorize'''.split()
         for name in names:
             theirs = importlib.import_module(f"hyperopt.{name}")
             assert theirs is importlib.import_module(f"hpo.{name}"), name
@@ -242,6 +242,7 @@ def test_an_objective_that_mentions_hyperopt_is_rebuilt_where_it_is_installed_to
         ("hyperopt.fmin(abs, hyperopt.hp.uniform('x', 0, 1), algo=hyperopt.atpe.suggest, "
          "max_evals=1, verbose=False)", "Use algo=tpe.suggest"),
         ("SparkTrials(parallelism=4)", "workers=4"),
+        ("hyperopt.ipy.IPythonTrials(None)", "workers=4"),
     ],
 )  # fmt: skip
 def test_what_hpo_leaves_out_says_what_to_use_instead(statement, advice):

@@ -237,7 +237,7 @@ def test_a_forgotten_q_in_the_name_is_guessed():
         hp.uniform("x", 0, 10, 1)
 
 
-@pytest.mark.parametrize("label", [3, None, b"x", ["x"], Literal(3), ""])
+@pytest.mark.parametrize("label", [3, None, b"x", ["x"], Literal(3), "", "a\0b", "\ud800"])
 def test_a_label_must_be_text(label):
     with pytest.raises(InvalidLabel) as error:
         hp.uniform(label, 0, 1)

@@ -177,7 +177,7 @@ def test_many_rows_keep_their_contents_while_the_columns_grow():
     assert observations.is_ok.all()
 
 
-def test_a_trial_of_20_labels_takes_less_than_400_bytes():
+def test_a_trial_of_20_labels_takes_less_than_420_bytes():
     labels = [f"label {i}" for i in range(20)]
     tracemalloc.start()
 
@@ -187,7 +187,7 @@ def test_a_trial_of_20_labels_takes_less_than_400_bytes():
 
     n_bytes, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert n_bytes / 5000 < 400
+    assert n_bytes / 5000 < 420
 
 
 def finished_with(labels, tid):

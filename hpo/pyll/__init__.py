@@ -5,6 +5,7 @@
     printing, pickling  graphs as text and as bytes, however deep
     symbols             scope: the operations by name
     evaluate            rec_eval: the value of a node
+    evaluator           ExprEvaluator: the same in steps that a subclass can take over
     builtins            arithmetic, containers, switch, calls
     functions           Lambda, partial
     stochastic          the distributions, sample

@@ -19,7 +19,7 @@ from hpo.exceptions import BadSearchSpace, InvalidOption, MissingValue
 from hpo.pyll.graph import Apply, Literal, as_apply
 from hpo.pyll.symbols import scope
 
-__all__ = ["Evaluation", "GarbageCollected", "as_branch", "rec_eval"]
+__all__ = ["Evaluation", "GarbageCollected", "as_branch", "missing_value", "rec_eval"]
 
 DEFAULT_MAX_PROGRAM_LEN = 100_000
 
@@ -164,7 +164,7 @@ class Evaluation:
     def _present(self, node: Apply) -> Any:
         value = self._values[node]
         if value is GarbageCollected:
-            raise _missing_value(node)
+            raise missing_value(node)
         return value
 
     def _call(self, node: Apply) -> Any:
@@ -206,7 +206,8 @@ def as_branch(selector: Any, n_branches: int) -> int:
     return int(value)
 
 
-def _missing_value(node: Apply) -> MissingValue:
+def missing_value(node: Apply) -> MissingValue:
+    """The error for a node that is needed but whose value is `GarbageCollected`."""
     label = None
     if node.name == "hyperopt_param" and isinstance(node.pos_args[0], Literal):
         label = str(node.pos_args[0].obj)

@@ -144,7 +144,8 @@ def randint_via_categorical(p: Any, rng: Any = None, size: Size = ()) -> Any:
 @scope.define
 def frozen_distribution(dist: Any, rng: Any = None, size: Size = ()) -> Any:
     """A draw from a frozen scipy distribution."""
-    return dist.rvs(size=1 if size == () else size, random_state=rng)[() if size else 0]
+    draws = dist.rvs(size=1 if size == () else size, random_state=rng)
+    return draws[0] if size == () else draws
 
 
 @scope.define_macro("one_of")

@@ -8,6 +8,7 @@
     structure                  the branches of the graph
     conditions                 the algebra of "active when"
     options, readable        plain data for people and databases
+    columns                  the space as one expression over many trials
 
 Algorithms and drivers need no more than `Space` and what it leads to.
 """

@@ -15,16 +15,25 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from hpo.exceptions import BadSearchSpace, InvalidConfiguration, MissingValue, did_you_mean
 from hpo.pyll import Apply, Evaluation, GarbageCollected, as_apply
 from hpo.pyll.evaluate import as_branch
+from hpo.space.columns import SpaceColumns
 from hpo.space.compile import compile_space
+from hpo.space.coordinates import Coordinates
 from hpo.space.hyperparameter import Hyperparameter
 from hpo.space.options import OptionReader
 from hpo.space.priors import Rng
 from hpo.space.readable import expression_text
-from hpo.space.structure import Switch, active_labels, harmless_nodes
+from hpo.space.structure import (
+    Switch,
+    active_labels,
+    activity,
+    harmless_nodes,
+    parents_first,
+)
 
 __all__ = ["Space"]
 
@@ -107,6 +116,45 @@ class Space:
         """
         return self._active(self._checked(values))
 
+    def active_masks(
+        self, values: Mapping[str, npt.NDArray[Any]], n: int
+    ) -> dict[str, npt.NDArray[np.bool_]]:
+        """In which of `n` configurations each label is active, as `active_labels` says of one.
+
+        Args:
+            values: {label: values, shape (n,)} of all labels with a prior, active or
+                not; not checked. What is missing decides nothing.
+        """
+        if len(self._regions) == 1:
+            everywhere = np.ones(n, dtype=np.bool_)
+            return dict.fromkeys(self.hyperparameters, everywhere)
+        masks = activity(
+            self._regions,
+            self._regions_in_order,
+            lambda switch: self._branches(switch, values, n),
+            n,
+        )
+        return {label: masks[label] for label in self.hyperparameters}
+
+    def _branches(
+        self, switch: Switch, values: Mapping[str, npt.NDArray[Any]], n: int
+    ) -> npt.NDArray[np.int64]:
+        """The branch that a switch takes in each configuration; -1 where it cannot be known."""
+        if switch.label is not None:
+            known = values.get(switch.label)
+            return np.full(n, -1) if known is None else known.astype(np.int64)
+        branches = np.full(n, -1)
+        for index in range(n):
+            checked = self._checked({label: each[index] for label, each in values.items()})
+            branch = _branch(switch, checked, self._evaluation(checked))
+            if branch is not None:
+                branches[index] = branch
+        return branches
+
+    @cached_property
+    def _regions_in_order(self) -> list[Apply]:
+        return parents_first(self._regions, self.expr)
+
     def evaluate(self, values: Mapping[str, Any]) -> Any:
         """The configuration that the objective is called with.
 
@@ -180,6 +228,67 @@ class Space:
             self._regions, self.expr, lambda switch: _branch(switch, checked, evaluation)
         )
         return tuple(label for label in self.hyperparameters if label in active)
+
+    # --- many trials at once ---
+
+    @cached_property
+    def columns(self) -> SpaceColumns:
+        """The space as one expression over many trials; made when it is first asked for.
+
+        Raises:
+            BadSearchSpace: two hyperparameters depend on each other.
+        """
+        return SpaceColumns(self)
+
+    # --- what models ask ---
+
+    @cached_property
+    def coordinates(self) -> Coordinates:
+        """Unit coordinates of the hyperparameters, for models that compare them."""
+        return Coordinates(self.hyperparameters)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether every hyperparameter is always active."""
+        return len(self._regions) == 1
+
+    @cached_property
+    def is_discrete(self) -> bool:
+        """Whether every hyperparameter has countably many values."""
+        priors = [parameter.prior for parameter in self.hyperparameters.values()]
+        return all(prior is not None and prior.is_discrete for prior in priors)
+
+    @cached_property
+    def is_finite(self) -> bool:
+        """Whether there are finitely many configurations."""
+        bounds = [p.prior.bounds for p in self.hyperparameters.values() if p.prior is not None]
+        return self.is_discrete and all(np.isfinite(bounds).ravel())
+
+    @cached_property
+    def deciding_choices(self) -> dict[str, int]:
+        """{label: number of options} of the choices that decide what else is active."""
+        deciding = {
+            label
+            for parameter in self.hyperparameters.values()
+            for alternative in parameter.conditions
+            for label, _ in alternative
+        }
+        return {
+            label: len(parameter.options)
+            for label, parameter in self.hyperparameters.items()
+            if label in deciding and parameter.prior is not None and parameter.options is not None
+        }
+
+    def choices_above(self, label: str) -> tuple[str, ...]:
+        """The deciding choices on which it depends whether a label is active, root first."""
+        above: set[str] = set()
+        todo = [label]
+        while todo:
+            conditions = self.hyperparameters[todo.pop()].conditions
+            found = {other for alternative in conditions for other, _ in alternative} - above
+            above |= found
+            todo.extend(found)
+        return tuple(name for name in self.deciding_choices if name in above)
 
     # --- what is the same in every process ---
 

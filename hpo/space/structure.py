@@ -9,8 +9,11 @@ regions of all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
 
 from hpo.exceptions import MissingValue
 from hpo.pyll import Apply, Evaluation, GarbageCollected, Literal, dfs, scope
@@ -22,10 +25,12 @@ __all__ = [
     "Regions",
     "Switch",
     "active_labels",
+    "activity",
     "find_regions",
     "harmless_nodes",
     "label_of",
     "labels_below",
+    "parents_first",
     "settle_conditions",
 ]
 
@@ -150,6 +155,43 @@ def active_labels(
     return active
 
 
+def activity(
+    regions: Regions,
+    order: Sequence[Apply],
+    branch_of: Callable[[Switch], npt.NDArray[np.int64]],
+    n: int,
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """In which of `n` configurations each label is active: `active_labels`, all at once.
+
+    Args:
+        order: the regions' roots, each before those of its switches' branches.
+        branch_of: the number of the branch that a switch takes in each
+            configuration, shape (n,); negative where it is not known.
+
+    Returns:
+        {label: mask of shape (n,)}.
+    """
+    entered = {root: np.zeros(n, dtype=np.bool_) for root in order}
+    entered[order[0]][:] = True
+    active: dict[str, npt.NDArray[np.bool_]] = {}
+    for root in order:
+        region, here = regions[root], entered[root]
+        for label in region.labels:
+            active[label] = active[label] | here if label in active else here
+        for switch in region.switches:
+            inside = [(i, node) for i, node in enumerate(switch.branches) if node in regions]
+            taken = branch_of(switch) if inside else None
+            for index, node in inside:
+                entered[node] |= here & (taken == index)
+    return active
+
+
+def parents_first(regions: Regions, expr: Apply) -> list[Apply]:
+    """The regions' roots, each before those of its switches' branches."""
+    # A branch lies below its switch, so its root comes earlier in a depth-first order.
+    return [node for node in reversed(dfs(expr)) if node in regions]
+
+
 # --- when each region is active -----------------------------------------------------------
 
 
@@ -165,8 +207,7 @@ def settle_conditions(regions: Regions, expr: Apply, values_of: Mapping[str, ran
     """
     entrances: dict[Apply, list[Condition]] = {root: [] for root in regions}
     entrances[expr] = [ALWAYS]
-    # A branch lies below its switch, so its root comes earlier in a depth-first order.
-    for root in [node for node in reversed(dfs(expr)) if node in regions]:
+    for root in parents_first(regions, expr):
         region = regions[root]
         region.condition = any_of(entrances[root], values_of)
         for switch in region.switches:

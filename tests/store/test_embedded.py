@@ -295,7 +295,9 @@ def test_modes_that_were_too_wide_are_narrowed(directory, join):
 
 def test_the_password_is_shown_neither_by_repr_nor_in_the_process_list_nor_in_the_log(mongo):
     password = json.loads((mongo.directory / "server.json").read_text())["password"]
-    processes = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(mongo.pid)], capture_output=True)
+    processes = subprocess.run(
+        ["ps", "-ww", "-o", "args=", "-p", str(mongo.pid)], capture_output=True
+    )
 
     assert password in mongo.url
     assert password not in repr(mongo)

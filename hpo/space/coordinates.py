@@ -1,0 +1,218 @@
+"""Unit coordinates: every hyperparameter on a scale of its own, for models that compare them.
+
+    symbol  meaning                                                        shape
+    D, O    number of numeric hyperparameters, of choices                    scalars
+    n       number of configurations                                        scalar
+    x       stored values of the numeric ones, NaN where inactive            (D, n)
+    z       latent values: log x on a log scale, else x                      (D, n)
+    u       unit coordinates, NaN where inactive                             (D, n)
+    codes   numbers of the choices' options, -1 where inactive               (O, n)
+
+    u = (z - low) / (high - low)     bounded priors: 0 <= u <= 1               (1)
+    u = (z - mu) / sigma             normal priors: any u                      (2)
+    u = cdf(x)                       distributions that only scipy knows       (3)
+
+A discrete value owns the cell of the u axis that is rounded to it. Choices have
+no order, so they have no coordinate: they are told apart by their option's number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hpo.space.discrete import Categorical
+from hpo.space.frozen import Frozen
+from hpo.space.hyperparameter import Hyperparameter
+from hpo.space.priors import (
+    LARGEST_LOG,
+    SMALLEST_LOG,
+    SMALLEST_POSITIVE,
+    Normal,
+    Prior,
+)
+
+__all__ = ["Coordinates"]
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+# Keeps a quantile off 0 and 1, where an unbounded distribution is infinite.
+LEAST_QUANTILE = 2.0**-53
+
+
+class Coordinates:
+    """The coordinates of one space's hyperparameters.
+
+    Args:
+        hyperparameters: {label: Hyperparameter}.
+
+    Attributes:
+        numeric: labels with a coordinate, the continuous ones first; length D.
+        n_continuous: how many of these are continuous.
+        low, high: bounds of u: 0 and 1 by (1) and (3), infinite by (2); shape (D, 1).
+        options: labels of choices; length O.
+        option_priors: probabilities of each choice's options before anything is observed.
+        free: labels without a prior, because their distribution depends on others
+            or is the user's own: no model knows them.
+    """
+
+    def __init__(self, hyperparameters: Mapping[str, Hyperparameter]) -> None:
+        self.free = tuple(name for name, each in hyperparameters.items() if each.prior is None)
+        self.options = tuple(name for name, each in hyperparameters.items() if _is_choice(each))
+        self.option_priors = tuple(_probabilities(hyperparameters[name]) for name in self.options)
+        axes: dict[str, Prior] = {
+            name: each.prior
+            for name, each in hyperparameters.items()
+            if each.prior is not None and not _is_choice(each)
+        }
+        self.numeric = tuple(sorted(axes, key=lambda name: axes[name].is_discrete))
+        priors = [axes[name] for name in self.numeric]
+        self.n_continuous = sum(not prior.is_discrete for prior in priors)
+        self.low, self.high = _as_columns([_unit_bounds(prior) for prior in priors])
+
+        # All but the third kind are computed together, as arrays over the axes.
+        self._frozen = {row: p for row, p in enumerate(priors) if isinstance(p, Frozen)}
+        self._origin, self._end = _as_columns([_origin_and_end(prior) for prior in priors])
+        self._latent_low, self._latent_high = _as_columns(
+            [_latent_bounds(prior) for prior in priors]
+        )
+        self._step, self._least = _as_columns([_step_and_least(prior) for prior in priors])
+        self._is_log = np.array([prior.is_log for prior in priors], dtype=np.bool_)
+        self._log_rows = np.flatnonzero(self._is_log)
+        self._discrete = slice(self.n_continuous, None)
+
+    # --- between values and coordinates ---
+
+    def to_unit(self, x: Floats) -> Floats:
+        """Coordinates of values, shape (D, n). What lies outside the bounds is moved to them."""
+        z = x.copy()
+        if self._log_rows.size:
+            z[self._log_rows] = np.log(np.maximum(x, self._least)[self._log_rows])
+        u = self._affine(z, slice(None))
+        for row, prior in self._frozen.items():
+            u[row] = np.clip(prior.cdf(x[row]), LEAST_QUANTILE, 1.0 - LEAST_QUANTILE)
+            if prior.is_discrete:
+                # The middle of its cell.
+                u[row] = 0.5 * (u[row] + prior.cdf(x[row] - 1.0))
+        return u
+
+    def from_unit(self, u: Floats) -> Floats:
+        """The values at coordinates, shape (D, n); discrete ones are rounded."""
+        z = np.clip((1.0 - u) * self._origin + u * self._end, self._latent_low, self._latent_high)
+        if self._log_rows.size:
+            z[self._log_rows] = np.exp(np.clip(z[self._log_rows], SMALLEST_LOG, LARGEST_LOG))
+        step, discrete = self._step[self._discrete], z[self._discrete]
+        if discrete.size:
+            with np.errstate(over="ignore", invalid="ignore"):
+                n_steps = np.rint(discrete / step)
+                discrete[:] = np.where(np.isfinite(n_steps), n_steps * step, discrete)
+        for row, prior in self._frozen.items():
+            z[row] = prior.ppf(np.clip(u[row], LEAST_QUANTILE, 1.0 - LEAST_QUANTILE))
+        return z
+
+    def cells(self, x: Floats) -> tuple[Floats, Floats]:
+        """Lower and upper end of each discrete value's cell, in unit coordinates.
+
+        Args:
+            x: values of the discrete hyperparameters, shape (D - n_continuous, n).
+
+        Returns:
+            Two arrays of the shape of `x`; the cells are cut at the bounds.
+        """
+        half_step = 0.5 * self._step[self._discrete]
+        lower, upper = self._edge(x - half_step), self._edge(x + half_step)
+        for row, prior in self._frozen.items():
+            if prior.is_discrete:
+                place = row - self.n_continuous
+                lower[place], upper[place] = prior.cdf(x[place] - 1.0), prior.cdf(x[place])
+        return lower, upper
+
+    def _edge(self, edges: Floats) -> Floats:
+        is_log = self._is_log[self._discrete]
+        if is_log.any():
+            with np.errstate(divide="ignore"):
+                edges[is_log] = np.log(np.maximum(edges[is_log], 0.0))
+        return self._affine(edges, self._discrete)
+
+    def _affine(self, z: Floats, rows: slice) -> Floats:
+        """Equations (1) and (2)."""
+        origin = self._origin[rows]
+        inside = np.clip(z, self._latent_low[rows], self._latent_high[rows])
+        # Halved, because the difference of huge bounds is infinite.
+        u: Floats = (0.5 * inside - 0.5 * origin) / (0.5 * self._end[rows] - 0.5 * origin)
+        return u
+
+    @property
+    def half_cell(self) -> Floats:
+        """Half the width of a discrete axis' usual cell, in unit coordinates, shape (D, 1).
+
+        Exact on linear axes, 0 on continuous ones; a guess of 0 where cells differ.
+        """
+        with np.errstate(divide="ignore", over="ignore"):
+            width = 0.5 * self._step / (self._end - self._origin)
+        usable = (self._step > 0) & ~self._is_log[:, None] & np.isfinite(width)
+        return np.where(usable, np.minimum(width, 0.5), 0.0)
+
+    # --- choices ---
+
+    def to_codes(self, columns: Sequence[Floats]) -> Codes:
+        """Codes from one column of option numbers for each choice, NaN where inactive.
+
+        Args:
+            columns: as many as `options`, each of shape (n,).
+
+        Returns:
+            Shape (O, n). A number that is no option (of a space that had more
+            options once) counts as inactive.
+        """
+        n = len(columns[0]) if columns else 0
+        codes = np.full((len(self.options), n), -1, dtype=np.int64)
+        for row, (column, prior) in enumerate(zip(columns, self.option_priors, strict=True)):
+            is_option = (column >= 0) & (column < len(prior))
+            codes[row, is_option] = column[is_option].astype(np.int64)
+        return codes
+
+
+def _is_choice(parameter: Hyperparameter) -> bool:
+    return parameter.options is not None or isinstance(parameter.prior, Categorical)
+
+
+def _probabilities(choice: Hyperparameter) -> Floats:
+    if isinstance(choice.prior, Categorical):
+        return np.array(choice.prior.p)
+    n_options = len(choice.options or ())
+    return np.full(n_options, 1.0 / n_options)
+
+
+def _origin_and_end(prior: Prior) -> tuple[float, float]:
+    """The latent values whose coordinates are 0 and 1."""
+    if isinstance(prior, Frozen):
+        return 0.0, 1.0
+    if isinstance(prior, Normal):
+        return prior.mu, prior.mu + prior.sigma
+    return prior.latent_bounds
+
+
+def _unit_bounds(prior: Prior) -> tuple[float, float]:
+    return (-math.inf, math.inf) if isinstance(prior, Normal) else (0.0, 1.0)
+
+
+def _latent_bounds(prior: Prior) -> tuple[float, float]:
+    return (-math.inf, math.inf) if isinstance(prior, Frozen) else prior.latent_bounds
+
+
+def _step_and_least(prior: Prior) -> tuple[float, float]:
+    """Distance of neighbouring values, 0 if continuous; and what a value of 0 counts as."""
+    step = prior.q or (1.0 if prior.is_integer else 0.0)
+    # On a log scale a value that was rounded to 0 stands for its cell, 0 to q / 2.
+    return step, max(0.25 * step, SMALLEST_POSITIVE)
+
+
+def _as_columns(pairs: Sequence[tuple[float, float]]) -> tuple[Floats, Floats]:
+    """Two arrays of shape (D, 1), which broadcast along the configurations."""
+    table = np.array(pairs, dtype=np.float64).reshape(-1, 2)
+    return table[:, :1], table[:, 1:]
