@@ -5,6 +5,8 @@
     hpo best URL digits          its best trials
     hpo requeue URL              hand out again what dead workers held
     hpo rm URL digits            remove an experiment
+    hpo role URL --user worker   a login with which workers can do no harm
+    hpo key                      the key that signs objectives
 
 Everything that reads or changes trials goes through the verbs of a `Store`;
 this file only parses, asks and prints.
@@ -31,7 +33,7 @@ from hpo.document import (
     JOB_STATES,
     STATE_WORDS,
 )
-from hpo.exceptions import HpoError, ServerUnreachable, did_you_mean
+from hpo.exceptions import HpoError, InvalidKey, ServerUnreachable, did_you_mean
 
 if TYPE_CHECKING:
     from hpo.store.mongo import MongoStore
@@ -155,6 +157,24 @@ def _build_parser() -> tuple[_Parser, dict[str, _Parser]]:
     _add_url(remove)
     _add_experiment(remove)
     remove.add_argument("--yes", action="store_true", help="do not ask")
+
+    role = command("role", make_role, "make a login that may do a worker's work, and no more")
+    _add_url(role)
+    role.add_argument(
+        "--user",
+        metavar="NAME",
+        help="make this user, or give it a new password (default: only print the commands)",
+    )
+    role.add_argument(
+        "--url-file", metavar="F", help="where to write its URL, mode 0600 (default ./NAME.url)"
+    )
+
+    key = command("key", show_key, "show the key that signs objectives; make it if there is none")
+    key.add_argument(
+        "--add",
+        action="store_true",
+        help="put a new key in front: it signs from now on, the old ones are still accepted",
+    )
     return parser, commands
 
 
@@ -270,6 +290,53 @@ def _say_how_to_join(mongo: EmbeddedMongo, url_file: Path) -> None:
     print("Ctrl-C ends it, unless others still use it.", flush=True)
 
 
+# --- who may do what ------------------------------------------------------------------
+
+
+def make_role(args: argparse.Namespace) -> int:
+    """Make a user for workers, or print how an administrator makes one."""
+    from hpo.store.mongo import roles
+    from hpo.store.mongo.url import parse_mongo_url, read_url
+
+    url = read_url(args.url)
+    address = parse_mongo_url(url)
+    if args.user is None:
+        print(roles.role_script(address.database, address.collection))
+        return EXIT_OK
+    url_file = Path(args.url_file or f"{args.user}.url").expanduser().absolute()
+    write_private(url_file, roles.make_worker_login(url, args.user) + "\n")
+    print(f"{args.user!r} may work on the trials of {address}, and alter no objective.")
+    print(f"Its URL is in {url_file}, which only you can read.")
+    print(f"  workers:  hpo-worker --mongo file:{url_file}")
+    return EXIT_OK
+
+
+def show_key(args: argparse.Namespace) -> int:
+    """Print where the signing keys are and what they are called; never a key itself."""
+    from hpo import signing
+
+    if args.add:
+        if os.environ.get(signing.KEY_VARIABLE):
+            raise HpoError(
+                f"the keys are in ${signing.KEY_VARIABLE}: put the new one there, in front of the "
+                "old one, apart by a space"
+            )
+        keys = signing.add_key(signing.key_file())
+    else:
+        try:
+            keys = signing.load_keys(make=True)
+        except InvalidKey:
+            # A file that somebody named, and that is still to be made.
+            path = signing.key_file()
+            if os.environ.get(signing.KEY_VARIABLE) or os.path.lexists(path):
+                raise
+            keys = signing.make_key_file(path)
+    print(f"keys from {keys.origin}:")
+    for position, key_id in enumerate(keys.ids):
+        print(f"  {key_id}  {'signs' if position == 0 else 'accepted'}")
+    return EXIT_OK
+
+
 # --- looking at experiments -----------------------------------------------------------
 
 
@@ -285,6 +352,7 @@ def show_status(args: argparse.Namespace) -> int:
             _print_table(["experiment", *words, "best loss", "workers"], rows)
         else:
             print("no experiment has trials yet")
+        _print_aside(store, args.exp_key)
         _print_workers(store)
     return EXIT_OK
 
@@ -294,6 +362,15 @@ def _status_row(store: MongoStore, exp_key: str | None) -> list[str]:
     best = store.best(exp_key, 1)
     loss = f"{best[0]['result']['loss']:.6g}" if best else NAMELESS
     return [_name(exp_key), *counts, loss, str(len(store.workers(exp_key)))]
+
+
+def _print_aside(store: MongoStore, name: str | None) -> None:
+    exp_key = None if name == NAMELESS else name
+    n_aside = store.count_aside(exp_key, all_experiments=name is None)
+    if n_aside:
+        found = "1 document is no trial and was" if n_aside == 1 else f"{n_aside} documents are"
+        verb = "" if n_aside == 1 else " no trials and were"
+        print(f"{found}{verb} set aside: db.{store.jobs.name}.find({{set_aside: {{$exists: 1}}}})")
 
 
 def _print_workers(store: MongoStore) -> None:

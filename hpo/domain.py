@@ -41,6 +41,9 @@ class Domain:
     Attributes:
         params: {label: node of its distribution}, in the order of the space's graph.
         objective: sha256 under which workers find this domain, or None.
+        noisy: whether evaluating one configuration again may give another loss.
+        search_seed: one seed for the whole search, for what its suggestions share (a
+            sequence of points), or None.
 
     Raises:
         BadSearchSpace: the space cannot mean anything.
@@ -65,6 +68,8 @@ class Domain:
         self.loss_target = loss_target
         self.cmd = DOMAIN_COMMAND
         self.objective: str | None = None
+        self.noisy = False
+        self.search_seed: int | None = None
         if pass_expr_memo_ctrl is None:
             pass_expr_memo_ctrl = getattr(fn, "fmin_pass_expr_memo_ctrl", False)
         self.pass_expr_memo_ctrl = bool(pass_expr_memo_ctrl)
@@ -172,6 +177,23 @@ class Domain:
         """{node: value} for `pyll.rec_eval`; inactive hyperparameters stay out of reach."""
         return {node: config.get(label, GarbageCollected) for label, node in self.params.items()}
 
+    # --- many configurations at once, as hyperopt's algorithms draw them ---
+
+    @property
+    def s_new_ids(self) -> Apply:
+        """The node to give the ids to: `rec_eval(domain.s_idxs_vals, memo={…})`."""
+        return self.space.columns.new_ids
+
+    @property
+    def s_rng(self) -> Apply:
+        """The node to give the generator to."""
+        return self.space.columns.rng
+
+    @property
+    def s_idxs_vals(self) -> Apply:
+        """The node of the pair ({label: ids}, {label: values}); see `hpo.space.columns`."""
+        return self.space.columns.idxs_vals
+
     # --- new trials ---
 
     def new_result(self) -> dict[str, Any]:
@@ -179,7 +201,11 @@ class Domain:
         return {"status": STATUS_NEW}
 
     def new_trials(
-        self, trials: Any, new_ids: Sequence[Tid], values: Sequence[Mapping[str, Any]]
+        self,
+        trials: Any,
+        new_ids: Sequence[Tid],
+        values: Sequence[Mapping[str, Any]],
+        suggested_by: Sequence[Mapping[str, Any]] = (),
     ) -> list[Document]:
         """Build NEW documents for configurations that an algorithm chose.
 
@@ -187,6 +213,7 @@ class Domain:
             trials: the Trials they will be inserted into.
             new_ids: one tid for each configuration.
             values: {label: value} of the active hyperparameters of each; a choice by index.
+            suggested_by: where each came from; see `hpo.provenance`.
         """
         documents: list[Document] = trials.new_trial_docs(
             new_ids,
@@ -196,6 +223,8 @@ class Domain:
         )
         for document, active in zip(documents, values, strict=True):
             self.annotate(document, active)
+        for document, record in zip(documents, suggested_by, strict=False):
+            document["suggested_by"] = dict(record)
         return documents
 
     def annotate(self, document: Document, active: Mapping[str, Any]) -> None:

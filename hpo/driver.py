@@ -18,7 +18,7 @@ import tempfile
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,10 @@ from hpo.document import (
 )
 from hpo.domain import Domain
 from hpo.exceptions import InvalidOption, SpaceChanged
-from hpo.objective import pack
+from hpo.objective import pack, publish
 from hpo.pool import LocalWorkers
 from hpo.progress import Reporter, Snapshot, count, duration, reporting
+from hpo.signing import load_keys
 from hpo.space.changes import space_changes
 from hpo.store.base import Watch
 from hpo.trials import Trials
@@ -124,7 +125,8 @@ class FMinIter:
 
     def _publish_objective(self) -> None:
         """Store the objective for the workers, before any trial refers to it."""
-        packed = pack(self.domain)
+        keys = load_keys(make=True)
+        packed = pack(self.domain, self.trials.exp_key, keys)
         space = self.domain.space
         experiment = self.trials.store.open_experiment(
             self.trials.exp_key, space.digest, space.describe()
@@ -132,7 +134,7 @@ class FMinIter:
         if experiment.space_digest not in (None, space.digest):
             changes = space_changes(experiment.space or (), space.describe())
             raise SpaceChanged(self.trials.exp_key, changes)
-        self.trials.store.put_objective(self.trials.exp_key, packed.sha256, packed.payload)
+        publish(self.trials.store, self.trials.exp_key, packed, keys)
         self.domain.objective = packed.sha256
 
     # --- running ---
@@ -167,7 +169,7 @@ class FMinIter:
 
     def _loop(self, watch: Watch, reporter: Reporter, last: float, block_until_done: bool) -> bool:
         """Run the search. Returns True when a stopping rule ended it early."""
-        n_ended = self._n_ended()
+        n_ended, had_everything = self._n_ended(), self._exhausted
         while True:
             began = time.monotonic()
             changed = self.trials.follow()
@@ -181,6 +183,9 @@ class FMinIter:
             if self._should_stop(reporter, has_news):
                 return True
             inserted = self._enqueue(last)
+            if self._exhausted and not had_everything:
+                had_everything = True
+                reporter.say(f"{self._name}: {self._exhaustion()}")
             if inserted:
                 self._demand.learn_turnaround(time.monotonic() - began)
             if self._is_complete(last, block_until_done):
@@ -231,7 +236,7 @@ class FMinIter:
             return False
         new_ids = self.trials.new_trial_ids(room)
         seed = int(self.rstate.integers(2**31 - 1))
-        suggested = list(self.algo(new_ids, self.domain, self.trials, seed))
+        suggested = _documents(self.algo(new_ids, self.domain, self.trials, seed))
         if len(suggested) > len(new_ids):
             raise InvalidOption(
                 f"the algorithm returned {len(suggested)} trials for {len(new_ids)} new ids; "
@@ -244,6 +249,10 @@ class FMinIter:
         self.trials.insert_trial_docs(suggested)
         self._demand.learn(self.trials.follow())
         return bool(suggested)
+
+    def _exhaustion(self) -> str:
+        tried = f"after {count(self._n_counted(), 'trial')}"
+        return f"{tried} the algorithm has nothing more to suggest"
 
     def _room_in_queue(self) -> int:
         queued = len(self.trials.new_tids)
@@ -433,3 +442,20 @@ class _Every:
             return False
         self._due = time.monotonic() + self._interval_secs
         return True
+
+
+def _documents(suggested: Any) -> list[Document]:
+    """What an algorithm returned, if it is a list of documents."""
+    if isinstance(suggested, (str, Mapping)) or not isinstance(suggested, Iterable):
+        raise InvalidOption(
+            f"the algorithm returned {suggested!r}; return a list of trial documents, as "
+            "trials.new_trial_docs makes them, or an empty list to end the search"
+        )
+    documents = list(suggested)
+    for document in documents:
+        if not isinstance(document, Mapping):
+            raise InvalidOption(
+                f"the algorithm returned {document!r} for a trial document; make documents with "
+                "trials.new_trial_docs"
+            )
+    return documents

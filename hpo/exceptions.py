@@ -17,9 +17,13 @@
     ├── InvalidOption (TypeError)         unknown or unusable argument
     │   └── InvalidOptionValue (ValueError)  of the right type, without sense
     ├── AllTrialsFailed                   there is no best trial
+    ├── SpaceExhausted                    every configuration has been tried
     ├── ObjectiveError
     │   ├── UnpicklableObjective          cannot leave the driver
     │   └── UnloadableObjective           cannot be rebuilt on this worker
+    │       └── UntrustedObjective        nobody with our key signed it for this use
+    ├── InvalidKey (ValueError)           there is no signing key, or none to be trusted
+    ├── BadSignature                      the bytes are not what was signed, if any were
     ├── WorkersGone                       every local worker ended early
     ├── StoreError
     │   ├── InvalidUrl (ValueError)
@@ -47,6 +51,7 @@ __all__ = [
     "AccessDenied",
     "AllTrialsFailed",
     "BadSearchSpace",
+    "BadSignature",
     "DuplicateLabel",
     "DuplicateTrial",
     "EmbeddedServerError",
@@ -54,6 +59,7 @@ __all__ = [
     "HpoError",
     "InvalidAnnotatedParameter",
     "InvalidConfiguration",
+    "InvalidKey",
     "InvalidLabel",
     "InvalidLoss",
     "InvalidOption",
@@ -69,11 +75,13 @@ __all__ = [
     "PyllImportError",
     "ServerUnreachable",
     "SpaceChanged",
+    "SpaceExhausted",
     "StoreError",
     "SymbolTaken",
     "UnloadableObjective",
     "UnpicklableObjective",
     "UnstorableResult",
+    "UntrustedObjective",
     "WorkersGone",
     "did_you_mean",
 ]
@@ -186,6 +194,20 @@ class AllTrialsFailed(HpoError):
     """No trial ended with status ok, so there is no best one."""
 
 
+class SpaceExhausted(HpoError):
+    """Every configuration of a discrete space has been tried or is running."""
+
+    def __init__(self, n_trials: int) -> None:
+        super().__init__(n_trials)
+        self.n_trials = n_trials
+
+    def __str__(self) -> str:
+        return (
+            f"after {self.n_trials} trials no configuration is left that was not tried; if the "
+            "objective is noisy, say so (noisy=True), and they are tried again"
+        )
+
+
 class ObjectiveError(HpoError):
     """The objective cannot travel between driver and worker."""
 
@@ -195,7 +217,47 @@ class UnpicklableObjective(ObjectiveError):
 
 
 class UnloadableObjective(ObjectiveError):
-    """The pickled objective cannot be rebuilt on this worker."""
+    """The stored objective cannot be rebuilt on this worker."""
+
+
+class UntrustedObjective(UnloadableObjective):
+    """The stored objective is none that a holder of our key signed for this use.
+
+    Attributes:
+        exp_key: the experiment of the trial that names it.
+        defect: what is wrong with it, and what to do.
+        is_misplaced: it is good where it belongs; the trial that names it is not.
+    """
+
+    def __init__(self, exp_key: str | None, defect: str, is_misplaced: bool = False) -> None:
+        super().__init__(exp_key, defect, is_misplaced)
+        self.exp_key, self.defect, self.is_misplaced = exp_key, defect, is_misplaced
+
+    def __str__(self) -> str:
+        return (
+            f"the stored objective of experiment {self.exp_key!r} is refused, and nothing of it "
+            f"was run: {self.defect}"
+        )
+
+
+class InvalidKey(HpoError, ValueError):
+    """There is no signing key, or none that can be trusted."""
+
+
+class BadSignature(HpoError):
+    """Bytes are not what somebody with one of our keys signed.
+
+    Attributes:
+        defect: in what way.
+        is_foreign: they were signed, with a key that is not known here.
+    """
+
+    def __init__(self, defect: str, is_foreign: bool = False) -> None:
+        super().__init__(defect, is_foreign)
+        self.defect, self.is_foreign = defect, is_foreign
+
+    def __str__(self) -> str:
+        return self.defect
 
 
 class InvalidOption(HpoError, TypeError):

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from hpo.by_name import NamedFunction, objective_and_space
 from hpo.document import Document, Tid, active_values, new_trial
 from hpo.domain import Domain
 from hpo.driver import FMinIter
@@ -31,6 +32,7 @@ from hpo.exceptions import (
     EmptySpace,
     InvalidAnnotatedParameter,
     InvalidOption,
+    InvalidTrial,
 )
 from hpo.mongo_trials import MongoTrials
 from hpo.points import complete_point
@@ -51,7 +53,7 @@ __all__ = [
 
 
 def fmin(
-    fn: Callable[..., Any],
+    fn: Callable[..., Any] | str,
     space: Any,
     algo: Callable[..., Sequence[Document]] | None = None,
     max_evals: int | None = None,
@@ -79,8 +81,10 @@ def fmin(
     Args:
         fn: called with one configuration; returns its loss, or a dictionary with
             "status" and, if that is ok, "loss"; other keys are stored with the trial.
+            Given as "package.module:function" it is imported where it runs, not pickled.
         space: any nest of dicts, lists, tuples and constants around `hp.…`
-            hyperparameters; or "annotated": taken from the annotations of fn's parameters.
+            hyperparameters; or "annotated": taken from the annotations of fn's parameters;
+            or "package.module:name".
         algo: suggest(new_ids, domain, trials, seed) -> trial documents; default `tpe.suggest`.
         max_evals: how many trials there shall be in `trials` in all, those of earlier
             calls included, points_to_evaluate on top; None: no limit.
@@ -121,7 +125,10 @@ def fmin(
 
     Source: hyperopt.fmin.fmin.
     """
+    fn, space = objective_and_space(fn, space)
     _check_roles(fn, algo, trials)
+    _check_displays(show_progressbar, early_stop_fn)
+    _check_points(points_to_evaluate or [])
     _check_limits(max_evals, timeout, loss_threshold, max_queue_len, workers)
     if isinstance(space, str):
         fn, space = _annotated(fn, space)
@@ -202,8 +209,13 @@ def generate_trial(tid: Tid, space: Mapping[str, Any]) -> Document:
 def generate_trials_to_calculate(points: Sequence[Mapping[str, Any]]) -> Trials:
     """A Trials that holds `points` ({label: value}) as trials still to be evaluated.
 
+    Raises:
+        InvalidOption: `points` is not a list.
+        InvalidTrial: one of them is not a dictionary.
+
     Source: hyperopt.fmin.generate_trials_to_calculate.
     """
+    _check_points(points)
     trials = Trials()
     tids = trials.new_trial_ids(len(points))
     miscs = [
@@ -258,6 +270,31 @@ def _check_roles(fn: Any, algo: Any, trials: Any) -> None:
         )
 
 
+def _check_displays(show_progressbar: Any, early_stop_fn: Any) -> None:
+    if not (show_progressbar in (True, False, None) or callable(show_progressbar)):
+        raise InvalidOption(
+            "show_progressbar must be True, False or a context manager called with initial= and "
+            f"total=, not {show_progressbar!r}"
+        )
+    if not (early_stop_fn is None or callable(early_stop_fn)):
+        raise InvalidOption(
+            "early_stop_fn must be a function of the trials that returns (stop, state), such as "
+            f"hpo.early_stop.no_progress_loss(20), not {early_stop_fn!r}"
+        )
+
+
+def _check_points(points: Any) -> None:
+    if isinstance(points, (Mapping, str)) or not isinstance(points, Sequence):
+        raise InvalidOption(
+            f"points_to_evaluate must be a list of dictionaries {{label: value}}, not {points!r}"
+        )
+    for point in points:
+        if not isinstance(point, Mapping):
+            raise InvalidTrial(
+                f"a point must be a dictionary of labels and values, not {point!r}", point
+            )
+
+
 def _check_limits(
     max_evals: Any, timeout: Any, loss_threshold: Any, max_queue_len: Any, workers: Any
 ) -> None:
@@ -295,20 +332,25 @@ def _annotated(fn: Callable[..., Any], space: str) -> tuple[Callable[..., Any], 
     """Take the space from fn's annotations, and call fn by keyword."""
     if space != "annotated":
         raise InvalidOption(f"space must be a search space or 'annotated', not {space!r}")
-    annotations = inspect.get_annotations(fn, eval_str=True)
-    parameters = inspect.signature(fn).parameters
+    function = fn.func if isinstance(fn, NamedFunction) else fn
+    annotations = inspect.get_annotations(function, eval_str=True)
+    parameters = inspect.signature(function).parameters
     for name in parameters:
         if not isinstance(annotations.get(name), Apply):
             raise InvalidAnnotatedParameter(
-                f"parameter {name!r} of {fn.__name__} must be annotated with a hyperparameter, "
-                f"for example {name}: hp.uniform({name!r}, 0, 1)"
+                f"parameter {name!r} of {function.__name__} must be annotated with a "
+                f"hyperparameter, for example {name}: hp.uniform({name!r}, 0, 1)"
             )
+
+    space_of_fn = {name: annotations[name] for name in parameters}
+    if isinstance(fn, NamedFunction):
+        return fn.with_keywords(), space_of_fn
 
     @functools.wraps(fn)
     def by_keyword(configuration: Mapping[str, Any]) -> Any:
         return fn(**configuration)
 
-    return by_keyword, {name: annotations[name] for name in parameters}
+    return by_keyword, space_of_fn
 
 
 def _as_generator(rstate: Any) -> np.random.Generator:

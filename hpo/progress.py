@@ -132,9 +132,11 @@ class PlainLines:
         self._done_at_start: int | None = None
         self._last_notice = ""
         self._last_line = ""
+        self._last_snapshot: Snapshot | None = None
 
     def show(self, snapshot: Snapshot) -> None:
         """Print a line when enough time has passed, or when all is done."""
+        self._last_snapshot = snapshot
         if self._done_at_start is None:
             self._done_at_start = snapshot.done
         if snapshot.notice and snapshot.notice != self._last_notice:
@@ -144,6 +146,11 @@ class PlainLines:
         if is_complete or self._clock() - self._shown_at >= self._interval_secs:
             self._shown_at = self._clock()
             self._print_once(self._line(snapshot))
+
+    def close(self) -> None:
+        """Print how it ended, also when it ended early."""
+        if self._last_snapshot is not None:
+            self._print_once(self._text(self._last_snapshot))
 
     def say(self, line: str) -> None:
         """Print a line."""
@@ -155,9 +162,11 @@ class PlainLines:
         self._last_line = line
 
     def _line(self, snapshot: Snapshot) -> str:
+        return self._text(snapshot) + self._eta(snapshot)
+
+    def _text(self, snapshot: Snapshot) -> str:
         total = "" if snapshot.total is None else f"/{snapshot.total}"
-        text = f"{self._name}: {snapshot.done}{total} done, {snapshot.describe()}"
-        return text + self._eta(snapshot)
+        return f"{self._name}: {snapshot.done}{total} done, {snapshot.describe()}"
 
     def _eta(self, snapshot: Snapshot) -> str:
         fresh = snapshot.done - (self._done_at_start or 0)
@@ -211,7 +220,11 @@ def reporting(
         with _open_bar(initial, total, out, name) as bar:
             yield TerminalBar(bar)
     else:
-        yield PlainLines(name, out)
+        lines = PlainLines(name, out)
+        try:
+            yield lines
+        finally:
+            lines.close()
 
 
 def _open_bar(initial: int, total: int | None, stream: TextIO, name: str | None = None) -> Any:

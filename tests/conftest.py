@@ -8,11 +8,16 @@ mongo_server, standalone_server
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Iterator
 
 import pytest
 
 from tests.servers import Server, fresh_database, running_server
+
+# For this process and those that it starts: no test may touch the key of whoever runs it.
+os.environ["HPO_KEY"] = secrets.token_hex(32)
 
 
 @pytest.fixture(scope="session")

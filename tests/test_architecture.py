@@ -22,15 +22,18 @@ ROOT = Path(__file__).resolve().parent.parent
 # one layer do not know each other.
 LAYERS = (
     {"exceptions"},
-    {"by_name", "document", "pyll", "signing", "surrogate"},
+    {"by_name", "document", "pyll", "sequence", "signing", "surrogate"},
+    {"defects"},
     {"space", "store", "observations", "parzen_nodes"},
-    {"hp", "spec", "trials"},
+    {"hp", "spec", "trials", "provenance"},
     {"ctrl", "mongo_trials"},
     {"domain"},
     {"algobase", "objective"},
     {"rand"},
-    {"tpe", "anneal", "gp", "atpe"},
-    {"mix"},
+    {"tree_model", "univariate"},
+    {"robust"},
+    {"tpe", "anneal", "qmc", "grid", "cma", "gp", "atpe"},
+    {"mix", "auto"},
     {"early_stop", "progress", "plotting", "graph_viz", "pool"},
     {"demand", "points"},
     {"driver"},
@@ -48,12 +51,19 @@ UPWARD = {
     ("trials", "fmin"): "Trials.fmin is hyperopt's other way into fmin",
 }
 
-ALGORITHMS = {"algobase", "rand", "tpe", "anneal", "gp", "mix"}
+ALGORITHMS = {"algobase", "rand", "tree_model", "tpe", "univariate", "anneal"} | {
+    "qmc",
+    "grid",
+    "cma",
+    "gp",
+    "mix",
+    "auto",
+}
 
 # Import names of the core dependencies in pyproject.toml.
 CORE_DEPENDENCIES = {"bson", "cloudpickle", "gridfs", "numpy", "pymongo", "scipy", "tqdm"}
 # Import names of optional ones, and the only parts of hpo that may ask for them.
-OPTIONAL_DEPENDENCIES = {"matplotlib": {"plotting"}, "sklearn": {"sklearn"}}
+OPTIONAL_DEPENDENCIES = {"cmaes": {"cma"}, "matplotlib": {"plotting"}, "sklearn": {"sklearn"}}
 
 NAMELESS = {"common", "helper", "helpers", "misc", "types", "util", "utils"}
 

@@ -452,3 +452,45 @@ def test_serve_says_which_directory_it_cannot_use(hpo, tmp_path):
 
     assert code == 2
     assert str(tmp_path / "file") in err and "cannot hold the embedded MongoDB" in err
+
+
+# --- who may do what ------------------------------------------------------------------
+
+
+def test_role_makes_a_login_with_which_workers_connect(hpo, store, tmp_path):
+    url_file = tmp_path / "worker.url"
+
+    code, out, _ = hpo("role", "--user", "worker", "--url-file", str(url_file))
+
+    assert code == 0
+    assert f"hpo-worker --mongo file:{url_file}" in out
+    assert stat.S_IMODE(url_file.stat().st_mode) == 0o600
+    with contextlib.closing(MongoStore.connect(f"file:{url_file}")) as worker:
+        assert worker.claim("node1:1:x") is None
+
+
+def test_role_without_a_user_prints_what_an_administrator_types(hpo, store):
+    code, out, _ = hpo("role")
+
+    assert code == 0
+    assert out.startswith(f'db = db.getSiblingDB("{store.db.name}")\ndb.createRole(')
+
+
+def test_key_makes_a_key_and_shows_its_name_but_never_the_key(hpo, monkeypatch, tmp_path):
+    monkeypatch.delenv("HPO_KEY")
+    monkeypatch.setenv("HPO_KEY_FILE", str(tmp_path / "key"))
+
+    first, again, added = hpo("key")[1], hpo("key")[1], hpo("key", "--add")[1]
+
+    assert first == again
+    old_id, new_id = first.split()[-2], added.splitlines()[1].split()[0]
+    assert old_id != new_id
+    assert added.splitlines()[1:] == [f"  {new_id}  signs", f"  {old_id}  accepted"]
+    assert not any(key in added for key in (tmp_path / "key").read_text().split())
+
+
+def test_key_refuses_to_add_to_a_variable(hpo):
+    code, _, err = hpo("key", "--add")
+
+    assert code == 2
+    assert "the keys are in $HPO_KEY: put the new one there" in err

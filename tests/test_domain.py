@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hpo import STATUS_FAIL, STATUS_OK, Ctrl, Domain, Trials, hp, pyll
+from hpo.base import miscs_update_idxs_vals
 from hpo.exceptions import InvalidLoss, InvalidResultStatus
 
 
@@ -152,3 +153,22 @@ def test_new_trials_carry_both_hyperopts_encoding_and_readable_values():
     assert trial["misc"]["vals"] == {"model": [1], "depth": [3]}
     assert trial["misc"]["idxs"] == {"model": [5], "depth": [5]}
     assert trial["params"] == {"model": "tree", "depth": 3}
+
+
+def test_an_algorithm_in_hyperopts_manner_draws_columns_from_the_domain():
+    domain = Domain(len, {"c": hp.choice("c", [0, hp.normal("n", 0.0, 1.0)])})
+    trials = Trials()
+
+    def suggest(new_ids, domain, trials, seed):
+        rng = np.random.default_rng(seed)
+        memo = {domain.s_new_ids: new_ids, domain.s_rng: rng}
+        idxs, vals = pyll.rec_eval(domain.s_idxs_vals, memo=memo)
+        miscs = [{"tid": tid, "cmd": domain.cmd, "workdir": domain.workdir} for tid in new_ids]
+        miscs_update_idxs_vals(miscs, idxs, vals)
+        results = [domain.new_result() for _ in new_ids]
+        return trials.new_trial_docs(new_ids, [None] * len(new_ids), results, miscs)
+
+    trials.insert_trial_docs(suggest(trials.new_trial_ids(20), domain, trials, 1))
+    trials.refresh()
+
+    assert trials.vals["c"] == [len(tids) for tids in (m["vals"]["n"] for m in trials.miscs)]

@@ -8,7 +8,14 @@ import pickle
 import pytest
 
 from hpo import exceptions
-from hpo.exceptions import DuplicateTrial, HpoError, LeaseLost, SpaceChanged, did_you_mean
+from hpo.exceptions import (
+    DuplicateTrial,
+    HpoError,
+    LeaseLost,
+    SpaceChanged,
+    UntrustedObjective,
+    did_you_mean,
+)
 
 ALL = [
     member
@@ -19,6 +26,7 @@ EXAMPLES = {
     LeaseLost: LeaseLost(7, "node1:10", 2),
     DuplicateTrial: DuplicateTrial([3]),
     SpaceChanged: SpaceChanged("digits", ["lr: removed"]),
+    UntrustedObjective: UntrustedObjective("digits", "it is not signed"),
 }
 
 

@@ -460,11 +460,26 @@ def test_a_file_that_holds_no_trials_is_left_alone(tmp_path, content):
         ({"fn": None}, "fn must be a function"),
         ({"algo": "tpe"}, r"algo must be a function such as hpo\.tpe\.suggest"),
         ({"trials": []}, "trials must be None, a Trials"),
+        ({"early_stop_fn": 20}, r"early_stop_fn must be .*no_progress_loss\(20\), not 20"),
+        ({"show_progressbar": "tqdm"}, "show_progressbar must be .* not 'tqdm'"),
+        (
+            {"points_to_evaluate": {"x": 1.0}},
+            "points_to_evaluate must be a list .* not {'x': 1.0}",
+        ),
     ],
 )
 def test_bad_options_are_named(options, message):
     with pytest.raises(InvalidOption, match=message):
         search(**options)
+
+
+def test_points_to_make_trials_of_are_a_list_of_dictionaries():
+    no_points: list = [1.0]
+
+    with pytest.raises(InvalidOption, match="points_to_evaluate must be a list"):
+        generate_trials_to_calculate({"x": 1.0})
+    with pytest.raises(InvalidTrial, match=r"a point must be a dictionary .* not 1\.0"):
+        generate_trials_to_calculate(no_points)
 
 
 def test_an_unknown_argument_is_a_type_error():

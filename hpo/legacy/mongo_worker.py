@@ -25,18 +25,23 @@ from hpo.exceptions import (
     LeaseLost,
     ServerUnreachable,
     UnloadableObjective,
+    UntrustedObjective,
 )
 from hpo.legacy.directories import temp_dir, working_dir
 from hpo.legacy.idxs_vals import spec_from_misc
 from hpo.legacy.mongo_trials import MongoTrials
 from hpo.legacy.symbols import json_call, json_lookup
-from hpo.objective import unpack
+from hpo.objective import unpack, verify
+from hpo.signing import load_keys
 from hpo.store.base import Store
 from hpo.store.mongo.jobs import MongoJobs, owner_text
 
 __all__ = ["MongoCtrl", "MongoWorker", "ReserveTimeout"]
 
 logger = logging.getLogger(__name__)
+
+# Set, it lets trials without a signed objective say what to run, as hyperopt's workers do.
+TRUST_VARIABLE = "HPO_TRUST_DATABASE"
 
 # The working directory belongs to the process: workers in threads that change it take turns.
 _IN_DIRECTORY = threading.Lock()
@@ -268,7 +273,8 @@ def _objective_of(trial: Document, trials: MongoTrials) -> Objective:
                 f"the objective {sha256[:12]}… of trial {trial['tid']} is not in the database. "
                 "Start the driver again: it stores its objective anew."
             ) from None
-        return unpack(payload).evaluate
+        return unpack(verify(payload, sha256, trial["exp_key"], load_keys())).evaluate
+    _require_trust(trial)
     protocol, *arguments = trial["misc"]["cmd"] or (None,)
     load = _LOADERS.get(str(protocol))
     if load is None:
@@ -277,6 +283,17 @@ def _objective_of(trial: Document, trials: MongoTrials) -> Objective:
             trial,
         )
     return load(trials, *arguments)
+
+
+def _require_trust(trial: Document) -> None:
+    """Raise UntrustedObjective, unless the user said that what the database says may run."""
+    if not os.environ.get(TRUST_VARIABLE):
+        raise UntrustedObjective(
+            trial["exp_key"],
+            f"trial {trial['tid']} names no signed objective but says by misc.cmd what to run, as "
+            "hyperopt's drivers do. If everybody who can write to the database may run code "
+            f"here, set {TRUST_VARIABLE}=1; else run the search with hpo.fmin",
+        )
 
 
 def _from_domain_attachment(trials: MongoTrials, name: str) -> Objective:

@@ -257,7 +257,7 @@ class Store(Protocol):
     # --- bytes ---
 
     def put_objective(self, exp_key: str | None, sha256: str, payload: bytes) -> None:
-        """Store an objective once under its content hash."""
+        """Store an experiment's objective under its hash, in place of what stands there."""
 
     def get_objective(self, sha256: str) -> bytes:
         """Raises KeyError when there is none."""

@@ -79,7 +79,7 @@ class MemoryStore:
         self._queues: dict[tuple[str | None, str | None], list[_QueueEntry]] = {}
         self._n_enqueued = 0
         self._next_tid = 0
-        self._objectives: dict[str, tuple[bytes, set[str | None]]] = {}
+        self._objectives: dict[str, tuple[bytes, str | None]] = {}
         self._trial_attachments: dict[Tid, dict[str, bytes]] = {}
         self._workers: dict[str, _Presence] = {}
         self._n_events = 0
@@ -331,9 +331,8 @@ class MemoryStore:
             self._notify()
 
     def _forget_objectives(self, exp_key: str | None) -> None:
-        for sha256, (_, used_by) in list(self._objectives.items()):
-            used_by.discard(exp_key)
-            if not used_by:
+        for sha256, (_, owner) in list(self._objectives.items()):
+            if owner == exp_key:
                 del self._objectives[sha256]
 
     def now(self) -> datetime:
@@ -431,9 +430,9 @@ class MemoryStore:
     # --- bytes ---
 
     def put_objective(self, exp_key: str | None, sha256: str, payload: bytes) -> None:
-        """Store an objective once under its content hash."""
+        """Store an experiment's objective under its hash, in place of what stands there."""
         with self._lock:
-            self._objectives.setdefault(sha256, (payload, set()))[1].add(exp_key)
+            self._objectives[sha256] = (payload, exp_key)
 
     def get_objective(self, sha256: str) -> bytes:
         """Raises KeyError when there is none."""

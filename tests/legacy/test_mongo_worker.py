@@ -17,7 +17,7 @@ import pytest
 
 from hpo import STATUS_OK, Domain, fmin, hp, rand
 from hpo.document import JOB_STATE_DONE, JOB_STATE_ERROR, JOB_STATE_NEW, new_trial
-from hpo.exceptions import InvalidTrial, UnloadableObjective
+from hpo.exceptions import InvalidTrial, UnloadableObjective, UntrustedObjective
 from hpo.mongoexp import (
     MongoCtrl,
     MongoJobs,
@@ -27,6 +27,7 @@ from hpo.mongoexp import (
     main_worker_helper,
 )
 from hpo.objective import pack
+from hpo.signing import load_keys
 
 
 @pytest.fixture
@@ -37,7 +38,8 @@ def jobs(mongo_url):
 
 def submitted(jobs, fn, *, exp_key="digits", workdir=None, **domain_options):
     """Insert a trial of fn with x = 3; return its tid."""
-    packed = pack(Domain(fn, {"x": hp.uniform("x", 0, 10)}, **domain_options))
+    domain = Domain(fn, {"x": hp.uniform("x", 0, 10)}, **domain_options)
+    packed = pack(domain, exp_key, load_keys())
     jobs.store.put_objective(exp_key, packed.sha256, packed.payload)
     (tid,) = jobs.store.allocate_tids(1)
     trial = new_trial(tid, exp_key=exp_key, values={"x": 3.0}, labels=["x"])
@@ -221,6 +223,22 @@ class Bandit:
         return double_of_x(config, ctrl)
 
 
+@pytest.fixture
+def trusting(monkeypatch):
+    """The user says that everybody who writes to the database may run code here."""
+    monkeypatch.setenv("HPO_TRUST_DATABASE", "1")
+
+
+def test_a_command_is_not_followed_unless_the_user_trusts_the_database(jobs):
+    trial = new_trial(0, exp_key="digits", values={"x": 3.0})
+    trial["misc"]["cmd"] = ("cpickled fn", cloudpickle.dumps(double_of_x))
+    jobs.insert(trial)
+
+    with pytest.raises(UntrustedObjective, match=r"'digits'.*set HPO_TRUST_DATABASE=1"):
+        worker_on(jobs).run_one()
+    assert stored(jobs, 0)["state"] == JOB_STATE_NEW
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -233,7 +251,7 @@ class Bandit:
     ],
     ids=lambda command: command[0],
 )
-def test_trials_of_hyperopts_drivers_say_by_a_command_what_to_call(jobs, command):
+def test_trials_of_hyperopts_drivers_say_by_a_command_what_to_call(jobs, command, trusting):
     attachments = MongoTrials(jobs, exp_key="digits").attachments
     domain = Domain(lambda config: 2 * config["x"], {"x": hp.uniform("x", 0, 10)})
     attachments["domain"] = cloudpickle.dumps(domain)
@@ -247,7 +265,7 @@ def test_trials_of_hyperopts_drivers_say_by_a_command_what_to_call(jobs, command
     assert stored(jobs, 0)["result"]["loss"] == 6.0
 
 
-def test_a_trial_with_an_unknown_command_fails(jobs):
+def test_a_trial_with_an_unknown_command_fails(jobs, trusting):
     trial = new_trial(0, exp_key="digits", values={"x": 3.0})
     trial["misc"]["cmd"] = ("smoke signals", "x")
     jobs.insert(trial)
@@ -257,7 +275,7 @@ def test_a_trial_with_an_unknown_command_fails(jobs):
     assert stored(jobs, 0)["state"] == JOB_STATE_ERROR
 
 
-def test_a_trial_whose_objective_is_not_there_is_handed_back(jobs):
+def test_a_trial_whose_objective_is_not_there_is_handed_back(jobs, trusting):
     jobs.insert(new_trial(0, exp_key="digits", values={"x": 3.0}))
 
     with pytest.raises(UnloadableObjective, match="no attachment 'FMinIter_Domain'"):

@@ -563,8 +563,7 @@ def test_deleting_an_experiment_removes_all_of_it_and_nothing_else(store):
     insert(store, 1, "iris")
     store.open_experiment("digits", "digest", [{"label": "lr"}])
     store.put_objective("digits", "a" * 64, b"objective")
-    store.put_objective("iris", "a" * 64, b"objective")
-    store.put_objective("digits", "b" * 64, b"another")
+    store.put_objective("iris", "b" * 64, b"another")
     store.attachments("digits")["notes"] = b"mine"
     store.attachments("iris")["notes"] = b"theirs"
     trial = stored(store, 0)
@@ -575,9 +574,9 @@ def test_deleting_an_experiment_removes_all_of_it_and_nothing_else(store):
     assert store.exp_keys() == ["iris"]
     assert list(store.attachments("digits")) == []
     assert store.attachments("iris")["notes"] == b"theirs"
-    assert store.get_objective("a" * 64) == b"objective"
+    assert store.get_objective("b" * 64) == b"another"
     with pytest.raises(KeyError):
-        store.get_objective("b" * 64)
+        store.get_objective("a" * 64)
     assert store.experiment("digits").space_digest is None
 
 
@@ -590,6 +589,15 @@ def test_after_deleting_numbers_start_anew_and_readers_are_told(store):
 
     assert store.experiment("digits").epoch > epoch
     assert stored(store, tid)["number"] == 0
+
+
+def test_what_is_deleted_may_be_no_more_than_an_attachment(store):
+    for exp_key in (None, "digits"):
+        store.attachments(exp_key)["notes"] = b"to be run tomorrow"
+
+    store.delete(None, all_experiments=True)
+
+    assert not [*store.attachments(None), *store.attachments("digits")]
 
 
 def test_everything_can_be_deleted(store):
@@ -688,9 +696,9 @@ def test_a_worker_announces_its_changes(store):
 # --- bytes ----------------------------------------------------------------------------------
 
 
-def test_an_objective_is_stored_once(store, another):
+def test_an_objective_takes_the_place_of_what_stands_under_its_name(store, another):
     payload = bytes(range(256)) * 2000
-    store.put_objective("digits", "a" * 64, payload)
+    store.put_objective("digits", "a" * 64, b"damaged")
     another.put_objective("digits", "a" * 64, payload)
 
     assert store.get_objective("a" * 64) == payload

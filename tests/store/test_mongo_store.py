@@ -712,7 +712,7 @@ def test_cancelling_catches_a_trial_that_is_claimed_at_that_moment(store, anothe
 
 def test_an_objective_lost_by_a_crash_in_the_middle_can_be_stored_again(store):
     store.put_objective("digits", "a" * 64, b"x" * 300_000)
-    store.db.fs.files.delete_many({})
+    store.db.objectives.files.delete_many({})
 
     store.put_objective("digits", "a" * 64, b"x" * 300_000)
 

@@ -17,6 +17,7 @@ import pytest
 from hpo import Domain, hp
 from hpo.document import new_trial
 from hpo.objective import pack
+from hpo.signing import load_keys
 
 START_SECS = 30.0
 
@@ -33,7 +34,8 @@ def wait_until(condition, secs=START_SECS):
 
 def submit(store, fn, n=1, *, exp_key="digits", workdir=None, **domain_options):
     """Insert `n` trials of fn with x = 0, 1, 2 …; return their tids."""
-    packed = pack(Domain(fn, {"x": hp.uniform("x", 0, 1000)}, **domain_options))
+    domain = Domain(fn, {"x": hp.uniform("x", 0, 1000)}, **domain_options)
+    packed = pack(domain, exp_key, load_keys())
     store.put_objective(exp_key, packed.sha256, packed.payload)
     tids = store.allocate_tids(n)
     store.insert([_trial(tid, x, exp_key, packed.sha256, workdir) for x, tid in enumerate(tids)])

@@ -16,7 +16,8 @@ import pytest
 from hpo import Ctrl, Domain, hp
 from hpo.document import new_trial
 from hpo.exceptions import UnstorableResult
-from hpo.objective import pack
+from hpo.objective import pack, verify
+from hpo.signing import load_keys
 from hpo_worker.evaluator import ChildProcess, InProcess
 from hpo_worker.outcome import Cut, Died, Done, Interruption, Raised
 from hpo_worker.stopping import StopSignals
@@ -40,11 +41,11 @@ def child(stop):
 
 def evaluate(evaluator, fn, *, ask=None, is_cut=lambda: False, workdir=None):
     """Evaluate fn((configuration, ctrl)) once."""
-    packed = pack(Domain(fn, SPACE))
+    packed = pack(Domain(fn, SPACE), None, load_keys())
 
     def answer(verb, *arguments):
         if verb == "objective":
-            return packed.payload
+            return verify(packed.payload, packed.sha256, None, load_keys())
         return ask(verb, *arguments)
 
     trial = new_trial(0, values={"x": 3.0}, labels=["x"]) | {"objective": packed.sha256}

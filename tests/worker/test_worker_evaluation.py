@@ -11,7 +11,8 @@ import pytest
 
 from hpo import Ctrl, Domain, hp
 from hpo.document import new_trial
-from hpo.objective import pack
+from hpo.objective import pack, verify
+from hpo.signing import load_keys
 from hpo_worker.evaluation import (
     MAX_ERROR_CHARS,
     MAX_LOADED_OBJECTIVES,
@@ -28,7 +29,8 @@ class Desk:
         self.payloads, self.attachments, self.checkpoints, self.asked = {}, {}, [], []
 
     def store(self, fn, space=None, **options):
-        packed = pack(Domain(fn, space or {"x": hp.uniform("x", 0, 9)}, **options))
+        domain = Domain(fn, space or {"x": hp.uniform("x", 0, 9)}, **options)
+        packed = pack(domain, None, load_keys())
         self.payloads[packed.sha256] = packed.payload
         return packed.sha256
 
@@ -37,7 +39,7 @@ class Desk:
         return getattr(self, f"_{verb}")(*arguments)
 
     def _objective(self, sha256):
-        return self.payloads[sha256]
+        return verify(self.payloads[sha256], sha256, None, load_keys())
 
     def _checkpoint(self, result):
         self.checkpoints.append(result)
@@ -250,7 +252,9 @@ def test_a_thread_left_behind_cannot_write_into_the_next_trial(evaluation, desk)
 
     sha256 = desk.store(lambda args: 0.0, space=({"x": hp.uniform("x", 0, 9)}, Ctrl))
     evaluation.evaluate(trial_of(sha256), None)
-    evaluation._domains[sha256].fn = objective  # unpickled copies share no list with this test
+    evaluation._domains[
+        None, sha256
+    ].fn = objective  # unpickled copies share no list with this test
     evaluation.evaluate(trial_of(sha256), None)
 
     errors = []

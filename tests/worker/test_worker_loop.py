@@ -23,7 +23,7 @@ from hpo.store.memory import MemoryStore
 from hpo_worker import loop
 from hpo_worker.desk import Desk
 from hpo_worker.loop import Ending, Limits, Worker
-from hpo_worker.outcome import Cut, Died, Done, Interruption, Raised, Unloadable
+from hpo_worker.outcome import Cut, Died, Done, Interruption, Raised, Refused, Unloadable
 from hpo_worker.stopping import StopSignals
 
 OK = Done({"loss": 1.0, "status": "ok"})
@@ -455,3 +455,35 @@ def test_a_checkpoint_without_a_lease_ends_the_evaluation(memory, stop, caplog):
 
     assert "no longer held" in caplog.text
     assert JOB_STATE_DONE not in states(memory)
+
+
+@pytest.mark.parametrize(
+    ("tid", "name"),
+    [(7, "7"), ("a b", "a b"), ("../../etc", "%2E%2E%2F%2E%2E%2Fetc"), ("/", "%2F")],
+)
+def test_a_trials_directory_lies_under_the_workers(memory, stop, tmp_path, tid, name):
+    memory.insert([new_trial(tid, exp_key="digits") | {"objective": "abc"}])
+    presence = WorkerPresence(owner="node1:10:a", host="node1", pid=10, exp_key="digits")
+    scripted = Scripted()
+
+    Worker(memory, scripted, stop, presence, workdir=tmp_path, limits=Limits(max_jobs=1)).run()
+
+    assert scripted.seen == [(tid, str(tmp_path / name))]
+
+
+def test_a_refused_trial_fails_and_does_not_count_against_the_node(memory, stop):
+    add(memory, 3)
+
+    ending = run(
+        memory,
+        stop,
+        Refused("signed for experiment 'iris'"),
+        Refused("signed for experiment 'iris'"),
+        limits=Limits(max_consecutive_failures=1, max_jobs=1),
+    )
+
+    assert states(memory) == [JOB_STATE_ERROR, JOB_STATE_ERROR, JOB_STATE_DONE]
+    assert ending.exit_code == 0
+    [first, *_] = memory.find("digits")
+    assert first["error"] == ["UntrustedObjective", "signed for experiment 'iris'"]
+    assert first["attempts"][0]["reason"] == "refused"

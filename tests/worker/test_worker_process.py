@@ -201,8 +201,10 @@ def submit_with_ctrl(store, fn):
     from hpo import Domain
     from hpo.document import new_trial
     from hpo.objective import pack
+    from hpo.signing import load_keys
 
-    packed = pack(Domain(fn, ({"x": hp.uniform("x", 0, 9)}, Ctrl)))
+    domain = Domain(fn, ({"x": hp.uniform("x", 0, 9)}, Ctrl))
+    packed = pack(domain, "digits", load_keys())
     store.put_objective("digits", packed.sha256, packed.payload)
     [tid] = store.allocate_tids(1)
     trial = new_trial(tid, exp_key="digits", values={"x": 1.0}, labels=["x"])

@@ -24,6 +24,9 @@ logger = logging.getLogger("hpo_worker")
 
 STDIN_FD = 0
 
+# Here and not from hpo.objective, which is costly to import before the child is started.
+NO_PICKLE_VARIABLE = "HPO_NO_PICKLE"
+
 # Where half of a space fails, twenty failures in a row are one chance in a million.
 DEFAULT_MAX_FAILURES = 20
 
@@ -39,6 +42,10 @@ The database's address may also come from $HPO_MONGO_URL or a file
 (--mongo file:PATH, such as `hpo serve` writes): a command line is visible to
 everybody on the machine. Modules that the objective imports are looked for in
 the current directory, on PYTHONPATH and among the installed packages.
+
+An objective runs only if it was signed with a key that this worker has too: in
+$HPO_KEY, in the file $HPO_KEY_FILE, or in ~/.config/hpo/key, which the first
+driver makes. See `hpo key --help`.
 
 signals:
   SIGTERM, SIGINT, SIGHUP   hand the running trial back and stop
@@ -111,6 +118,7 @@ def _connect_and_run(
             lease_secs=options.lease,
             poll_interval_secs=options.poll_interval,
             workdir=options.workdir,
+            may_unpickle=options.may_unpickle,
             limits=Limits(
                 max_jobs=options.max_jobs,
                 max_jobs_in_db=options.max_jobs_in_db,
@@ -205,6 +213,12 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--no-subprocesses", dest="use_subprocesses", action="store_false",
         help="call the objective in this very process; a crash then ends the worker",
+    )  # fmt: skip
+    add(
+        "--no-pickle", dest="may_unpickle", action="store_false",
+        default=not os.environ.get(NO_PICKLE_VARIABLE),
+        help="evaluate only objectives that are given to fmin by name, as "
+        "'package.module:function' (also: $HPO_NO_PICKLE=1)",
     )  # fmt: skip
     add("--fresh-process", action="store_true", help="a new child process for every trial")
     add(

@@ -1,6 +1,6 @@
 """What a running objective may ask of its worker, each a verb with arguments.
 
-    objective         sha256        -> the payload to rebuild the objective from
+    objective         sha256        -> what to rebuild the objective from, once its signature holds
     checkpoint        result        -> None; publishes a partial result
     attachment        name          -> bytes
     attach            name, bytes   -> None
@@ -16,7 +16,16 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from hpo.document import Claim, Document
-from hpo.exceptions import HpoError, LeaseLost, ServerUnreachable, UnloadableObjective
+from hpo.exceptions import (
+    HpoError,
+    InvalidKey,
+    LeaseLost,
+    ServerUnreachable,
+    UnloadableObjective,
+    UntrustedObjective,
+)
+from hpo.objective import Verified, verify
+from hpo.signing import KeyRing, load_keys
 from hpo.store.base import Store
 from hpo_worker.outcome import Interruption
 
@@ -30,15 +39,24 @@ class Desk:
         store: where the trial lives.
         trial: the RUNNING document.
         insist: calls a function again while the server cannot be reached.
+        may_unpickle: whether objectives that are pickled are accepted.
+        keys: those that sign what may run here.
 
     Attributes:
         has_lost_lease: a question showed that somebody else holds the trial now.
     """
 
     def __init__(
-        self, store: Store, trial: Document, insist: Callable[[Callable[[], Any]], Any]
+        self,
+        store: Store,
+        trial: Document,
+        insist: Callable[[Callable[[], Any]], Any],
+        *,
+        may_unpickle: bool = True,
+        keys: Callable[[], KeyRing] = load_keys,
     ) -> None:
         self._store, self._trial, self._insist = store, trial, insist
+        self._may_unpickle, self._keys = may_unpickle, keys
         self._held = Claim.of(trial)
         self.has_lost_lease = False
         self._verbs: dict[str, Callable[..., Any]] = {
@@ -71,19 +89,26 @@ class Desk:
         except Exception as error:
             raise RuntimeError(f"{verb} failed: {type(error).__name__}: {error}") from error
 
-    def _objective(self, sha256: str | None) -> bytes:
+    def _objective(self, sha256: str | None) -> Verified:
         if sha256 is None:
             raise UnloadableObjective(
                 f"trial {self._trial['tid']} names no objective: it was not inserted by hpo's "
                 "fmin. Its own kind of worker has to take it."
             )
+        # Here and not where it is unpickled: the objective's process has no key.
+        exp_key = self._trial["exp_key"]
         try:
-            return self._store.get_objective(sha256)
+            keys = self._keys()
+        except InvalidKey as error:
+            raise UntrustedObjective(exp_key, str(error)) from error
+        try:
+            payload = self._store.get_objective(sha256)
         except KeyError:
             raise UnloadableObjective(
                 f"the objective {sha256[:12]}… of trial {self._trial['tid']} is not in the "
                 "database. Start the driver again: it stores its objective anew."
             ) from None
+        return verify(payload, sha256, exp_key, keys, may_unpickle=self._may_unpickle)
 
     def _checkpoint(self, result: Mapping[str, Any]) -> None:
         self._store.checkpoint(self._held, result)

@@ -21,9 +21,9 @@ import hpo
 from hpo.ctrl import Ctrl
 from hpo.document import Document, active_values, plain
 from hpo.domain import Domain
-from hpo.exceptions import UnloadableObjective
+from hpo.exceptions import UnloadableObjective, UntrustedObjective
 from hpo.objective import unpack
-from hpo_worker.outcome import Done, Interruption, Outcome, Raised, Unloadable
+from hpo_worker.outcome import Done, Interruption, Outcome, Raised, Refused, Unloadable
 
 # An objective often holds its data; a worker that serves many experiments keeps a few.
 MAX_LOADED_OBJECTIVES = 4
@@ -53,7 +53,8 @@ class Evaluation:
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self._domains: OrderedDict[str | None, Domain] = OrderedDict()
+        # By experiment as well: an objective is good for none but its own.
+        self._domains: OrderedDict[tuple[str | None, str | None], Domain] = OrderedDict()
 
     def evaluate(self, trial: Document, workdir: str | None) -> Outcome:
         """Call the trial's objective.
@@ -66,8 +67,10 @@ class Evaluation:
             Interruption: the worker ends the evaluation; only where both share a process.
         """
         try:
-            domain = self._domain(trial.get("objective"))
+            domain = self._domain(trial["exp_key"], trial.get("objective"))
         except (UnloadableObjective, SystemExit) as error:
+            if isinstance(error, UntrustedObjective) and error.is_misplaced:
+                return Refused(str(error))
             return Unloadable(str(error) or "importing the objective's module called sys.exit()")
         channel = WorkerChannel(self._ask)
         try:
@@ -80,13 +83,14 @@ class Evaluation:
         except BaseException as error:
             return raised(error)
 
-    def _domain(self, sha256: str | None) -> Domain:
-        domain = self._domains.get(sha256)
+    def _domain(self, exp_key: str | None, sha256: str | None) -> Domain:
+        name = (exp_key, sha256)
+        domain = self._domains.get(name)
         if domain is None:
-            domain = self._domains[sha256] = unpack(self._ask("objective", sha256))
+            domain = self._domains[name] = unpack(self._ask("objective", sha256))
             if len(self._domains) > MAX_LOADED_OBJECTIVES:
                 self._domains.popitem(last=False)
-        self._domains.move_to_end(sha256)
+        self._domains.move_to_end(name)
         return domain
 
 

@@ -34,8 +34,8 @@ CHECK_CHILD_SECS = 0.5
 # Between asking a child to end and forcing it.
 END_GRACE_SECS = 1.0
 
-# The objective has no business with the database's address.
-SECRET_VARIABLES = ("HPO_MONGO_URL",)
+# The objective has no business with the database's address, nor with the key.
+SECRET_VARIABLES = ("HPO_MONGO_URL", "HPO_KEY")
 
 
 class Evaluator(Protocol):

@@ -10,6 +10,7 @@ Whatever ends a trial is told apart in its document:
     Raised       fail, reason "exception"
     Died         fail, reason "signal" or "exit"
     Unloadable   release, reason "unloadable"; this worker takes no more of its kind
+    Refused      fail, reason "refused"
     Cut          release, reason "preempted", "interrupted" or (the server was) "unreachable";
                  nothing if the lease was lost
 """
@@ -24,14 +25,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
-from hpo.document import DEFAULT_LEASE_SECS, JOB_STATES, Claim, Document
+from hpo.document import DEFAULT_LEASE_SECS, JOB_STATES, Claim, Document, Tid
 from hpo.exceptions import LeaseLost, ServerUnreachable, StoreError, UnstorableResult
 from hpo.store.base import Store, Watch, WorkerPresence
 from hpo_worker.desk import Desk
 from hpo_worker.evaluator import Evaluator
 from hpo_worker.heartbeat import Heartbeat
-from hpo_worker.outcome import Cut, Died, Done, Interruption, Outcome, Raised, Unloadable
+from hpo_worker.outcome import (
+    Cut,
+    Died,
+    Done,
+    Interruption,
+    Outcome,
+    Raised,
+    Refused,
+    Unloadable,
+)
 from hpo_worker.stopping import ALL_SIGNALS, StopSignals
 
 logger = logging.getLogger(__name__)
@@ -94,6 +105,7 @@ class Worker:
         poll_interval_secs: the longest time between two looks at the queue.
         limits: when to stop.
         workdir: trials run in a directory of their own under it; None: where the trial says.
+        may_unpickle: evaluate objectives that are pickled, not only those that are named.
         clock: seconds that never go back.
     """
 
@@ -108,6 +120,7 @@ class Worker:
         poll_interval_secs: float = 5.0,
         limits: Limits | None = None,
         workdir: Path | None = None,
+        may_unpickle: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -118,6 +131,7 @@ class Worker:
         self._poll_interval_secs = poll_interval_secs
         self._limits = limits or Limits()
         self._workdir = workdir
+        self._may_unpickle = may_unpickle
         self._clock = clock
         self._heartbeat = Heartbeat(store, presence, lease_secs, on_lost=stop.wake)
         self._started_at = self._idle_since = clock()
@@ -279,7 +293,7 @@ class Worker:
         """Have the trial evaluated. Raises LeaseLost when that became pointless."""
         if self._stop.requested:
             return Cut()
-        desk = Desk(self._store, trial, self._insist)
+        desk = Desk(self._store, trial, self._insist, may_unpickle=self._may_unpickle)
         try:
             outcome = self._evaluator.evaluate(
                 {key: value for key, value in trial.items() if key not in _NOT_SENT},
@@ -314,6 +328,11 @@ class Worker:
             case Unloadable(message):
                 self._insist(lambda: self._store.release(held, "unloadable"))
                 self._decline(trial, message)
+            case Refused(message):
+                # Not this node's fault: it does not count towards --max-consecutive-failures.
+                error = ("UntrustedObjective", message)
+                self._insist(lambda: self._store.fail(held, error, reason="refused"))
+                logger.error("trial %s: %s", held.tid, message)
             case Cut():
                 reason = self._stop.reason or "unreachable"
                 self._insist(lambda: self._store.release(held, reason))
@@ -349,7 +368,7 @@ class Worker:
 
     def _workdir_of(self, trial: Document) -> str | None:
         root = self._workdir if self._workdir is not None else trial["misc"].get("workdir")
-        return None if root is None else str(Path(root) / str(trial["tid"]))
+        return None if root is None else str(Path(root) / _directory_name(trial["tid"]))
 
     # --- the server ---
 
@@ -384,6 +403,11 @@ class Worker:
 # Not sent to the child: `_id` is of a type that only the store knows, and
 # nobody evaluates the history.
 _NOT_SENT = frozenset({"_id", "attempts"})
+
+
+def _directory_name(tid: Tid) -> str:
+    # A tid may be text, and text may be "../..".
+    return quote(str(tid), safe=" ").replace(".", "%2E")
 
 
 def _reached(value: float, limit: float | None) -> bool:

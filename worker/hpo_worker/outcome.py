@@ -3,10 +3,11 @@
     Done        the objective returned a result
     Raised      it raised, or returned what cannot be used
     Unloadable  it could not be rebuilt here: the trial is innocent
+    Refused     the trial names an objective that was not signed for it
     Died        it took its process along: a signal, or an exit
     Cut         the worker ended the evaluation: it must stop, or lost the lease
 
-The first three are made in the process that evaluates and travel to the
+The first four are made in the process that evaluates and travel to the
 worker; hence this module imports nothing that costs time.
 """
 
@@ -47,6 +48,17 @@ class Unloadable:
 
     Attributes:
         message: why, and what to do about it.
+    """
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The trial names an objective of another experiment: nothing was run.
+
+    Attributes:
+        message: which, and what to do about it.
     """
 
     message: str
@@ -112,7 +124,7 @@ _SIGNAL_HINTS: dict[int, str] = {
     signal.SIGILL: _CRASH_HINT,
 }
 
-Outcome: TypeAlias = Done | Raised | Unloadable | Died | Cut
+Outcome: TypeAlias = Done | Raised | Unloadable | Refused | Died | Cut
 
 
 def _signal_name(number: int) -> str:

@@ -1,8 +1,13 @@
-"""Bytes beside trials and experiments, in GridFS, as hyperopt lays them out.
+"""Bytes beside trials and experiments, in GridFS.
+
+As hyperopt lays them out, in the bucket "fs":
 
     of an experiment   a file with the attachment's name, and `exp_key` if it has one
     of a trial         a file "<_id>_<name>"; the trial's `_attachments` lists [name, file id]
-    an objective       a file "objective:<sha256>"; `exp_keys` lists who uses it
+
+In a bucket of their own, which workers need only read:
+
+    an objective       a file named by its sha256, with `exp_key`
 
 The new file is stored before the old one goes, so a reader finds one of the two.
 """
@@ -22,26 +27,24 @@ from hpo.document import Document, Tid
 from hpo.exceptions import InvalidOption
 from hpo.store.mongo.failures import Patience
 
-OBJECTIVE_PREFIX = "objective:"
-
-# Files in the same bucket that belong to trials or are objectives.
-_NOT_OF_EXPERIMENTS = re.compile(f"^([0-9a-f]{{24}}_|{OBJECTIVE_PREFIX})")
+# Files in the same bucket that belong to trials.
+_OF_TRIALS = re.compile("^[0-9a-f]{24}_")
 
 
 class FileShelf:
-    """The database's GridFS bucket.
+    """A GridFS bucket.
 
     Args:
         database: with the write concern that files need.
-        jobs: the collection of trial documents.
+        bucket: its name, with which the names of its two collections begin.
     """
 
     def __init__(
-        self, database: Database[Document], jobs: Collection[Document], patiently: Patience
+        self, database: Database[Document], patiently: Patience, bucket: str = "fs"
     ) -> None:
-        self.gridfs = GridFS(database)
-        self.files, self._chunks = database["fs.files"], database["fs.chunks"]
-        self.jobs, self.patiently = jobs, patiently
+        self.gridfs = GridFS(database, bucket)
+        self.files, self._chunks = database[f"{bucket}.files"], database[f"{bucket}.chunks"]
+        self.patiently = patiently
 
     def put(self, payload: bytes | str, **attributes: Any) -> Any:
         """Store a file, text as UTF-8; its id.
@@ -90,32 +93,41 @@ class FileShelf:
         self.patiently(lambda: self.files.delete_many({"_id": {"$in": ids}}))
         self.patiently(lambda: self._chunks.delete_many({"files_id": {"$in": ids}}))
 
-    # --- objectives ---
+    def exp_keys(self) -> list[str]:
+        """Every named experiment that has attachments."""
+        return self.patiently(lambda: self.files.distinct("exp_key", {"exp_key": {"$ne": None}}))
 
-    def put_objective(self, exp_key: str | None, sha256: str, payload: bytes) -> None:
-        """Store an objective unless it is stored, and note that the experiment uses it."""
-        name = f"{OBJECTIVE_PREFIX}{sha256}"
-        noted = self.patiently(
-            lambda: self.files.update_one({"filename": name}, {"$addToSet": {"exp_keys": exp_key}})
-        )
-        # Two drivers may both find nothing and store the same bytes twice: that does no harm,
-        # while a fixed _id would let one abort the other's half-written file.
-        if noted.matched_count == 0:
-            self.put(payload, filename=name, exp_keys=[exp_key])
 
-    def get_objective(self, sha256: str) -> bytes:
+class ObjectiveShelf:
+    """The objectives of all experiments, each under its sha256.
+
+    Args:
+        database: with the write concern that files need.
+        bucket: the name of their GridFS bucket.
+    """
+
+    def __init__(self, database: Database[Document], bucket: str, patiently: Patience) -> None:
+        self._shelf = FileShelf(database, patiently, bucket)
+
+    def put(self, exp_key: str | None, sha256: str, payload: bytes) -> None:
+        """Store an experiment's objective, in place of what stands under its name.
+
+        Two drivers that do so at once may both leave theirs: either is good.
+        """
+        replaced = self._shelf.ids({"filename": sha256})
+        self._shelf.put(payload, filename=sha256, exp_key=exp_key)
+        self._shelf.remove({"_id": {"$in": replaced}})
+
+    def get(self, sha256: str) -> bytes:
         """Raises KeyError when there is none."""
-        payload = self.read({"filename": f"{OBJECTIVE_PREFIX}{sha256}"})
+        payload = self._shelf.read({"filename": sha256})
         if payload is None:
             raise KeyError(sha256)
         return payload
 
-    def forget_objectives(self, exp_key: str | None) -> None:
-        """Remove the objectives that only this experiment used."""
-        self.patiently(
-            lambda: self.files.update_many({"exp_keys": exp_key}, {"$pull": {"exp_keys": exp_key}})
-        )
-        self.remove({"filename": {"$regex": f"^{OBJECTIVE_PREFIX}"}, "exp_keys": {"$size": 0}})
+    def remove(self, exp_key: str | None) -> None:
+        """Remove those of an experiment."""
+        self._shelf.remove({"exp_key": exp_key})
 
 
 class ExperimentAttachments(MutableMapping[str, bytes]):
@@ -157,7 +169,7 @@ class ExperimentAttachments(MutableMapping[str, bytes]):
         self._shelf.remove(self._own())
 
     def _own(self) -> Document:
-        return {"exp_key": self._exp_key, "filename": {"$not": _NOT_OF_EXPERIMENTS}}
+        return {"exp_key": self._exp_key, "filename": {"$not": _OF_TRIALS}}
 
     def _named(self, name: str) -> Document:
         return {"exp_key": self._exp_key, "filename": name}
@@ -166,8 +178,8 @@ class ExperimentAttachments(MutableMapping[str, bytes]):
 class TrialAttachments(MutableMapping[str, bytes]):
     """Named bytes beside a trial."""
 
-    def __init__(self, shelf: FileShelf, tid: Tid) -> None:
-        self._shelf, self._tid = shelf, tid
+    def __init__(self, shelf: FileShelf, jobs: Collection[Document], tid: Tid) -> None:
+        self._shelf, self._jobs, self._tid = shelf, jobs, tid
 
     def __getitem__(self, name: str) -> bytes:
         payload = self._shelf.read({"_id": self._listed()[name]})
@@ -191,8 +203,8 @@ class TrialAttachments(MutableMapping[str, bytes]):
         return len(self._listed())
 
     def _trial(self) -> Document:
-        shelf, query = self._shelf, {"tid": self._tid}
-        found = shelf.patiently(lambda: shelf.jobs.find_one(query, {"_attachments": 1}))
+        jobs, query = self._jobs, {"tid": {"$eq": self._tid}}
+        found = self._shelf.patiently(lambda: jobs.find_one(query, {"_attachments": 1}))
         if found is None:
             raise KeyError(f"trial {self._tid!r} is not stored; insert it before attaching to it")
         return found
@@ -202,8 +214,9 @@ class TrialAttachments(MutableMapping[str, bytes]):
 
     def _relist(self, name: str, entries: list[list[Any]]) -> None:
         """Replace what the trial lists under `name`, and remove the files it listed before."""
-        shelf, query, update = self._shelf, {"tid": self._tid}, _relisted(name, entries)
-        before = shelf.patiently(lambda: shelf.jobs.find_one_and_update(query, update))
+        shelf, jobs = self._shelf, self._jobs
+        query, update = {"tid": {"$eq": self._tid}}, _relisted(name, entries)
+        before = shelf.patiently(lambda: jobs.find_one_and_update(query, update))
         listed = (before or {}).get("_attachments", [])
         kept = [file_id for _, file_id in entries]
         old = [file_id for other, file_id in listed if other == name and file_id not in kept]

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pymongo
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import ReadPreference, ReturnDocument, WriteConcern
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -28,6 +28,12 @@ MAJORITY_TIMEOUT_SECS = 20.0
 
 DURABLE = WriteConcern("majority", wtimeout=round(MAJORITY_TIMEOUT_SECS * 1000), j=True)
 QUICK = WriteConcern(1)
+
+# One document with a date beyond Python's, or with broken text, must not spoil all the others
+# of an answer.
+_LENIENT: CodecOptions[Document] = CodecOptions(
+    unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_CLAMP
+)
 
 
 def open_client(address: MongoAddress, appname: str) -> Client:
@@ -52,7 +58,7 @@ def durable_database(client: Client, name: str) -> Database[Document]:
     What the URL says of reading and writing is for other programs: the promises of
     a store hold on the primary, and its times are naive UTC.
     """
-    return client.get_database(name, CodecOptions(), ReadPreference.PRIMARY, DURABLE)
+    return client.get_database(name, _LENIENT, ReadPreference.PRIMARY, DURABLE)
 
 
 def upsert(

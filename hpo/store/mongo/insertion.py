@@ -52,14 +52,17 @@ class Inserter:
             self._next_number = None
 
     def _insert_into(self, exp_key: str | None, trials: list[_Encoded]) -> None:
+        at_least = 0
         while trials:
-            first = self._first_number(exp_key)
+            first = max(self._first_number(exp_key), at_least)
             self._exp_key, self._next_number = exp_key, None
             n_stored = self._send(trials, first)
             for offset, one in enumerate(trials[:n_stored]):
                 one.trial["_id"], one.trial["number"] = one.id, first + offset
             if n_stored == len(trials):
                 self._next_number = first + n_stored
+            # The number that was taken may be one that reading again does not show.
+            at_least = first + n_stored + 1
             trials = trials[n_stored:]
 
     def _first_number(self, exp_key: str | None) -> int:
@@ -67,7 +70,9 @@ class Inserter:
             return self._next_number
         last = self._patiently(
             lambda: self._jobs.find_one(
-                queries.numbered(exp_key), {"number": 1, "_id": 0}, sort=queries.BY_NUMBER_DOWN
+                queries.usefully_numbered(exp_key),
+                {"number": 1, "_id": 0},
+                sort=queries.BY_NUMBER_DOWN,
             )
         )
         return 0 if last is None else int(last["number"]) + 1

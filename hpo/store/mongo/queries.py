@@ -5,7 +5,9 @@
     experiments   one document per experiment: search space, leading driver
     workers       one document per live worker
     job_ids       one counter: the next free tid
-    fs.files, fs.chunks   attachments and objectives (GridFS)
+    fs.files, fs.chunks   attachments (GridFS)
+    objectives.files, objectives.chunks
+                  signed objectives (GridFS), which workers need only read
 
 Some to copy into mongosh:
 
@@ -27,6 +29,7 @@ from typing import Any, TypeAlias
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
+from hpo.defects import MAX_COUNT
 from hpo.document import (
     JOB_STATE_CANCEL,
     JOB_STATE_DONE,
@@ -108,6 +111,14 @@ def numbered(exp_key: str | None) -> Filter:
     return {"exp_key": exp_key, "number": {"$gte": 0}}
 
 
+def usefully_numbered(exp_key: str | None) -> Filter:
+    """The same without numbers that leave no room for the next; sort them BY_NUMBER_DOWN."""
+    return {
+        "exp_key": exp_key,
+        "number": {"$gte": 0, "$lt": MAX_COUNT, "$not": {"$type": "array"}},
+    }
+
+
 def unnumbered(exp_key: str | None) -> Filter:
     """Trials of an experiment that hyperopt wrote, which knows no numbers."""
     return {"exp_key": exp_key, "number": {"$exists": False}}
@@ -117,15 +128,24 @@ def unnumbered(exp_key: str | None) -> Filter:
 
 
 def compile_transition(step: Transition) -> tuple[Filter, Pipeline]:
-    """One step of `hpo.document` as (filter, update): atomic, by the server's clock."""
+    """One step of `hpo.document` as (filter, update): atomic, by the server's clock.
+
+    What a document holds goes into the filter behind $eq: it may be an operator.
+    """
     fields: dict[str, Any] = {key: {"$literal": value} for key, value in step.sets.items()}
     fields |= {key: NOW for key in step.stamps}
-    fields |= {key: {"$add": [{"$ifNull": [f"${key}", 0]}, 1]} for key in step.increments}
+    fields |= {key: {"$add": [_number_or_0(key), 1]} for key in step.increments}
     if step.lease_secs is not None:
         fields["lease_until"] = from_now(step.lease_secs)
     if step.attempt_end is not None:
         fields["attempts"] = _with_attempt_ended(step.attempt_end)
-    return dict(step.requires), [{"$set": fields}]
+    requires = {key: {"$eq": value} for key, value in step.requires.items()}
+    return requires, [{"$set": fields}]
+
+
+def _number_or_0(key: str) -> dict[str, Any]:
+    # Whatever stands there, a claim must go through: else it would stop the whole queue.
+    return {"$cond": [{"$isNumber": f"${key}"}, f"${key}", 0]}
 
 
 def _with_attempt_ended(attempt_end: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,7 +158,8 @@ def _with_attempt_ended(attempt_end: Mapping[str, Any]) -> dict[str, Any]:
         "end": NOW,
         **{key: {"$literal": value} for key, value in attempt_end.items()},
     }
-    return {"$concatArrays": [{"$ifNull": ["$attempts", []]}, [ended]]}
+    before = {"$cond": [{"$isArray": "$attempts"}, "$attempts", []]}
+    return {"$concatArrays": [before, [ended]]}
 
 
 def already_applied(held: Claim, step: Transition) -> Filter:
@@ -150,7 +171,7 @@ def already_applied(held: Claim, step: Transition) -> Filter:
     ended = {"attempt": held.attempt, "owner": held.owner}
     if step.attempt_end is not None:
         ended["reason"] = step.attempt_end["reason"]
-    recorded = {"tid": held.tid, "attempts": {"$elemMatch": ended}}
+    recorded: Filter = {"tid": {"$eq": held.tid}, "attempts": {"$elemMatch": ended}}
     if step.sets["state"] == JOB_STATE_NEW:
         return recorded
     return {**recorded, **{key: {"$eq": value} for key, value in step.sets.items()}}
@@ -205,8 +226,63 @@ def expired(exp_key: str | None) -> Filter:
 
 
 # What `document.expire` and `document.cancel` want to know of a trial.
-EXPIRY_FIELDS = {"tid": 1, "owner": 1, "attempt": 1, "lost_attempts": 1, "max_attempts": 1}
+EXPIRY_FIELDS = {
+    "tid": 1,
+    "state": 1,
+    "owner": 1,
+    "attempt": 1,
+    "lost_attempts": 1,
+    "max_attempts": 1,
+}
 CANCEL_FIELDS = {"tid": 1, "state": 1, "version": 1}
+
+
+# --- what is no trial ---------------------------------------------------------------------
+
+
+def held_document(trial: Mapping[str, Any]) -> Filter:
+    """A document by its `_id`, if it is still as RUNNING and held as it was."""
+    return {
+        "_id": {"$eq": trial["_id"]},
+        "state": JOB_STATE_RUNNING,
+        "owner": {"$eq": trial.get("owner")},
+    }
+
+
+def set_aside(why: str) -> Pipeline:
+    """Update that ends a document that is no trial, so that nobody claims it again."""
+    error = ["InvalidTrial", f"this document is no trial: {why}"]
+    fields = {"error": error, "set_aside": why, "state": JOB_STATE_ERROR, "lease_until": None}
+    return [
+        {
+            "$set": {
+                **{key: {"$literal": value} for key, value in fields.items()},
+                "finish_time": NOW,
+                "refresh_time": NOW,
+            }
+        }
+    ]
+
+
+# The same for a document without a byte to spare.
+END_IN_PLACE = {"$set": {"state": JOB_STATE_ERROR}, "$unset": {"lease_until": ""}}
+
+
+def marked_aside(why: str) -> dict[str, Any]:
+    """Update that names what is wrong with a document, for people who look at it."""
+    return {"$set": {"set_aside": why}}
+
+
+def aside(exp_key: str | None, *, all_experiments: bool = False) -> Filter:
+    """Documents that were set aside, or are so odd that nobody meets them. Reads them all."""
+    odd: list[Filter] = [
+        {"set_aside": {"$exists": True}},
+        {"state": {"$not": {"$in": list(JOB_STATES)}}},
+        {"tid": {"$not": {"$type": ["number", "string", "objectId"]}}},
+    ]
+    if not all_experiments:
+        return {"exp_key": exp_key, "$or": odd}
+    return {"$or": [*odd, {"exp_key": {"$not": {"$type": ["string", "null"]}, "$exists": True}}]}
 
 
 # --- reading --------------------------------------------------------------------------
@@ -239,7 +315,7 @@ def trials_in(
 
 def added_since(exp_key: str | None, horizon: Horizon) -> Filter:
     """Trials that were inserted after the horizon; sort them BY_NUMBER."""
-    return {"exp_key": exp_key, "number": {"$gte": horizon.next_number}}
+    return {"exp_key": exp_key, "number": {"$gte": horizon.next_number, "$lt": MAX_COUNT}}
 
 
 def moved_since(exp_key: str | None, horizon: Horizon) -> list[Filter]:
@@ -294,7 +370,13 @@ EXPERIMENT_FIELDS: dict[str, Any] = {
     "space": 1,
     "epoch": 1,
     "driver": {"$cond": [{"$gt": ["$driver_until", NOW]}, "$driver", None]},
-    "driver_seen_secs_ago": {"$divide": [{"$subtract": [NOW, "$driver_seen"]}, 1000]},
+    "driver_seen_secs_ago": {
+        "$cond": [
+            {"$eq": [{"$type": "$driver_seen"}, "date"]},
+            {"$divide": [{"$subtract": [NOW, "$driver_seen"]}, 1000]},
+            None,
+        ]
+    },
 }
 
 
@@ -308,7 +390,7 @@ def open_experiment(space_digest: str, space: Sequence[Mapping[str, Any]]) -> Pi
     return [{"$set": {**fields, "epoch": {"$ifNull": ["$epoch", 0]}}}]
 
 
-_NEXT_EPOCH = {"$add": [{"$ifNull": ["$epoch", 0]}, 1]}
+_NEXT_EPOCH = {"$add": [_number_or_0("epoch"), 1]}
 
 
 def rewritten() -> Pipeline:

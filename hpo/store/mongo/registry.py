@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import NoneType
 from typing import Any
 
 from pymongo.collection import Collection
 
+from hpo.defects import is_count
 from hpo.document import Document
 from hpo.store.base import Experiment, WorkerPresence
 from hpo.store.mongo import queries
@@ -42,12 +45,13 @@ class Registry:
             lambda: self._experiments.find_one({"_id": exp_key}, queries.EXPERIMENT_FIELDS)
         )
         record = found or {}
+        epoch: Any = record.get("epoch")
         return Experiment(
             exp_key=exp_key,
             space_digest=record.get("space_digest"),
-            space=record.get("space"),
-            epoch=int(record.get("epoch") or 0),
-            driver=record.get("driver"),
+            space=_rows(record.get("space")),
+            epoch=int(epoch) if is_count(epoch) else 0,
+            driver=_text(record.get("driver")),
             driver_seen_secs_ago=record.get("driver_seen_secs_ago"),
         )
 
@@ -87,7 +91,7 @@ class Registry:
     def workers(self, exp_key: str | None) -> list[WorkerPresence]:
         """The live workers that would take trials of `exp_key` (None: all of them)."""
         found = self._patiently(lambda: list(self._workers.find(queries.live_workers(exp_key))))
-        return [_presence(worker) for worker in found]
+        return [_presence(worker) for worker in found if _is_presence(worker)]
 
 
 def _presence(worker: Document) -> WorkerPresence:
@@ -101,3 +105,32 @@ def _presence(worker: Document) -> WorkerPresence:
         unfit_for=tuple(worker["unfit_for"]),
         seen=worker["seen"],
     )
+
+
+# What `announce` writes. A document of another shape says nothing of a worker of ours.
+_PRESENCE_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "_id": str,
+    "host": str,
+    "pid": int,
+    "exp_key": (str, NoneType),
+    "state": str,
+    "message": str,
+    "unfit_for": list,
+    "seen": datetime,
+}
+
+
+def _is_presence(worker: Document) -> bool:
+    return all(
+        name in worker and isinstance(worker[name], wanted)
+        for name, wanted in _PRESENCE_TYPES.items()
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _rows(space: Any) -> list[Mapping[str, Any]] | None:
+    is_rows = isinstance(space, list) and all(isinstance(row, dict) for row in space)
+    return space if is_rows else None

@@ -74,14 +74,14 @@ def number_old_trials(jobs: Collection[Document], exp_key: str | None) -> int:
     Returns:
         How many trials were numbered.
     """
-    n_numbered = 0
+    n_numbered = at_least = 0
     while True:
         numbered = queries.numbered(exp_key)
         n_trials = jobs.count_documents(queries.in_experiment(exp_key))
         if n_trials == jobs.count_documents(numbered):
             return n_numbered
-        last = jobs.find_one(numbered, sort=queries.BY_NUMBER_DOWN)
-        first = 0 if last is None else int(last["number"]) + 1
+        last = jobs.find_one(queries.usefully_numbered(exp_key), sort=queries.BY_NUMBER_DOWN)
+        first = max(0 if last is None else int(last["number"]) + 1, at_least)
         old = jobs.find(queries.unnumbered(exp_key), {"_id": 1}, sort=queries.BY_TID)
         writes = [
             UpdateOne({"_id": trial["_id"], "number": {"$exists": False}}, _number_it(number))
@@ -97,6 +97,8 @@ def number_old_trials(jobs: Collection[Document], exp_key: str | None) -> int:
             if failures[0].get("code") != DUPLICATE_KEY:
                 raise
             n_numbered += int(error.details["nModified"])
+            # The number that was taken may be one that reading again does not show.
+            at_least = first + int(failures[0].get("index", 0)) + 1
 
 
 def _number_it(number: int) -> dict[str, Any]:

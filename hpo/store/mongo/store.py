@@ -29,6 +29,7 @@ from collections.abc import (
 )
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from typing import Any, Literal, NoReturn
 
 from pymongo import ReturnDocument
@@ -37,11 +38,18 @@ from pymongo.cursor import Cursor
 from pymongo.errors import OperationFailure
 
 from hpo import document
+from hpo.defects import MAX_COUNT, defect
 from hpo.document import DEFAULT_LEASE_SECS, OPEN_STATES, Claim, Document, Tid, Transition
-from hpo.exceptions import LeaseLost
+from hpo.exceptions import LeaseLost, UnstorableResult
 from hpo.store.base import Experiment, Horizon, Watch, WorkerPresence
 from hpo.store.mongo import queries, schema
-from hpo.store.mongo.attachments import ExperimentAttachments, FileShelf, TrialAttachments
+from hpo.store.mongo.aside import Aside
+from hpo.store.mongo.attachments import (
+    ExperimentAttachments,
+    FileShelf,
+    ObjectiveShelf,
+    TrialAttachments,
+)
 from hpo.store.mongo.connection import QUICK, Client, durable_database, open_client, upsert
 from hpo.store.mongo.encoding import encoded, storable_text
 from hpo.store.mongo.failures import Patience, translated
@@ -85,7 +93,9 @@ class MongoStore:
         self._patiently = Patience(patience_secs, self.hosts)
         self._registry = Registry(self.db[f"{beside}experiments"], self._workers, self._patiently)
         self._inserter = Inserter(self.jobs, self._patiently)
-        self._files = FileShelf(self.db, self.jobs, self._patiently)
+        self._aside = Aside(self.jobs, self._patiently)
+        self._files = FileShelf(self.db, self._patiently)
+        self._objectives = ObjectiveShelf(self.db, f"{beside}objectives", self._patiently)
         self._next_unreserved_tid = 0
         self._n_found = 0
 
@@ -181,7 +191,10 @@ class MongoStore:
         lease_secs: float = DEFAULT_LEASE_SECS,
         except_objectives: Collection[str | None] = (),
     ) -> Document | None:
-        """Take the NEW trial with the least tid, or return None."""
+        """Take the NEW trial with the least tid, or return None.
+
+        What is claimed and is no trial is set aside.
+        """
         requires, update = queries.compile_transition(document.claim(owner, host, lease_secs))
         query = {**queries.claimable(exp_key, except_objectives), **requires}
 
@@ -195,7 +208,17 @@ class MongoStore:
             mine = self.jobs.find_one(queries.held_by(owner, exp_key), sort=[("book_time", -1)])
             return mine or take()
 
-        trial = self._patiently(take, again=take_again)
+        while True:
+            try:
+                trial = self._patiently(take, again=take_again)
+            except UnstorableResult as error:
+                if not self._aside.end_unclaimable(query, str(error)):
+                    raise
+                continue
+            why = None if trial is None else defect(trial)
+            if trial is None or why is None:
+                break
+            self._aside.end(trial, why)
         if trial is not None:
             self._note_found()
         return trial
@@ -240,7 +263,13 @@ class MongoStore:
     def _write(self, held: Claim, step: Transition, jobs: MongoCollection[Document]) -> None:
         """Apply a step under a claim, unless a retry finds that it has been applied."""
         query, update = queries.compile_transition(step)
-        if self._patiently(lambda: jobs.update_one(query, update)).matched_count:
+        try:
+            matched = self._patiently(lambda: jobs.update_one(query, update)).matched_count
+        except UnstorableResult:
+            if "result" in step.sets:
+                raise
+            matched = self._end_in_place(query)
+        if matched:
             return
         if step.attempt_end is not None:
             ended = queries.already_applied(held, step)
@@ -255,13 +284,26 @@ class MongoStore:
         return [
             trial["tid"]
             for trial in found
-            if self._moves(document.expire(trial), also=still_expired)
+            if self._is_expirable(trial)
+            and self._moves(document.expire(trial), also=still_expired)
         ]
+
+    def _is_expirable(self, trial: Document) -> bool:
+        """Whether a RUNNING document is a trial; if not, it ends here."""
+        lacking = next((name for name in ("owner", "attempt") if name not in trial), None)
+        why = f"it has no {lacking}" if lacking else defect(trial, queries.EXPIRY_FIELDS)
+        if why is not None:
+            self._aside.end(trial, why)
+        return why is None
 
     def cancel(self, exp_key: str | None, tids: Collection[Tid] | None = None) -> list[Tid]:
         """Move open trials (all of the experiment, or those in `tids`) to CANCEL."""
         query = queries.trials_in(exp_key, tids=tids, states=OPEN_STATES)
-        found = self._patiently(lambda: list(self.jobs.find(query, queries.CANCEL_FIELDS)))
+        cursor = self._patiently(lambda: list(self.jobs.find(query, queries.CANCEL_FIELDS)))
+        found = [
+            {"version": None, **trial}
+            for trial in self._aside.sound(cursor, queries.CANCEL_FIELDS)
+        ]
         cancelled = [trial["tid"] for trial in found if self._moves(document.cancel(trial))]
         # Those that a worker claimed or handed back in between are still to be cancelled.
         missed = [trial["tid"] for trial in found if trial["tid"] not in set(cancelled)]
@@ -271,7 +313,15 @@ class MongoStore:
         """Apply a step that needs no claim; whether this call moved the trial."""
         query, update = queries.compile_transition(step)
         query |= also or {}
-        return self._patiently(lambda: self.jobs.update_one(query, update)).modified_count > 0
+        try:
+            return self._patiently(lambda: self.jobs.update_one(query, update)).modified_count > 0
+        except UnstorableResult:
+            return self._end_in_place(query) > 0
+
+    def _end_in_place(self, query: queries.Filter) -> int:
+        """End a trial whose document has no room to say why; how many matched."""
+        ended = self._patiently(lambda: self.jobs.update_one(query, queries.END_IN_PLACE))
+        return ended.matched_count
 
     # --- reading ---
 
@@ -285,22 +335,34 @@ class MongoStore:
         """Yield the trials that changed beyond `horizon`, and move the horizon along."""
         if horizon.next_number == 0:
             self.number_old_trials(exp_key)
-        for trial in self._from_horizon(exp_key, horizon, queries.projection(fields)):
+        for trial in self._from_horizon(exp_key, horizon, fields):
             horizon.see(trial)
             self._note_found()
             yield trial
 
     def _from_horizon(
-        self, exp_key: str | None, horizon: Horizon, fields: Mapping[str, int] | None
+        self, exp_key: str | None, horizon: Horizon, fields: Collection[str] | None
     ) -> Iterator[Document]:
-        """What changed, in one query; new trials in the order of their numbers."""
+        """The trials that changed, in one query; new ones in the order of their numbers."""
+        for found in self._documents_from_horizon(exp_key, horizon, fields):
+            trial = self._aside.followed(found, fields, horizon)
+            if trial is None:
+                continue
+            if fields is not None and "_id" not in fields:
+                trial.pop("_id", None)
+            yield trial
+
+    def _documents_from_horizon(
+        self, exp_key: str | None, horizon: Horizon, fields: Collection[str] | None
+    ) -> Iterator[Document]:
+        wanted = None if fields is None else queries.projection({*fields, "_id"})
         if not (horizon.new or horizon.running):
             # The caller moves the horizon along, so after a broken stream the next call goes
             # on where it ended.
             yield from self._stream(
                 lambda: self.jobs.find(
                     queries.added_since(exp_key, horizon),
-                    fields,
+                    wanted,
                     sort=queries.BY_NUMBER,
                     batch_size=BATCH_SIZE,
                 )
@@ -308,8 +370,8 @@ class MongoStore:
             return
         # Sorted here: the server would hold back every trial to sort what two indexes deliver.
         query = queries.changed_since(exp_key, horizon)
-        changed = self._patiently(lambda: list(self.jobs.find(query, fields)))
-        yield from sorted(changed, key=lambda trial: int(trial["number"]))
+        changed = self._patiently(lambda: list(self.jobs.find(query, wanted)))
+        yield from sorted(changed, key=_number_of)
 
     def find(
         self,
@@ -324,11 +386,12 @@ class MongoStore:
         query = queries.trials_in(
             exp_key, tids=tids, states=states, all_experiments=all_experiments
         )
-        return self._stream(
+        found = self._stream(
             lambda: self.jobs.find(
                 query, queries.projection(fields), sort=queries.BY_TID, batch_size=BATCH_SIZE
             )
         )
+        return self._aside.sound(found, fields)
 
     def _stream(self, open_cursor: Callable[[], Cursor[Document]]) -> Iterator[Document]:
         """Yield what a cursor delivers; opening it is repeated, the rest is not."""
@@ -354,11 +417,17 @@ class MongoStore:
     def best(self, exp_key: str | None, n: int) -> list[Document]:
         """The `n` ok trials with the least losses, best first."""
         query = queries.best(exp_key)
-        return self._patiently(lambda: list(self.jobs.find(query, sort=queries.BY_LOSS, limit=n)))
+        found = self._stream(lambda: self.jobs.find(query, sort=queries.BY_LOSS))
+        return list(islice(self._aside.sound(found), n))
+
+    def count_aside(self, exp_key: str | None, *, all_experiments: bool = False) -> int:
+        """How many documents among the trials are none, and are passed by. Reads them all."""
+        return self._aside.count(exp_key, all_experiments=all_experiments)
 
     def exp_keys(self) -> list[str | None]:
         """Every experiment that has trials; the nameless one comes first."""
-        found = self._patiently(lambda: self.jobs.distinct("exp_key"))
+        stored = self._patiently(lambda: self.jobs.distinct("exp_key"))
+        found = [exp_key for exp_key in stored if exp_key is None or isinstance(exp_key, str)]
         return sorted(found, key=lambda exp_key: (exp_key is not None, exp_key or ""))
 
     def delete(self, exp_key: str | None, *, all_experiments: bool = False) -> None:
@@ -366,7 +435,10 @@ class MongoStore:
 
         Its epoch outlives it, so that whoever follows it starts over.
         """
-        known = {*self.exp_keys(), *self._registry.exp_keys()} if all_experiments else {exp_key}
+        known = {exp_key}
+        if all_experiments:
+            # An experiment may so far be no more than a record, or an attachment.
+            known.update(self.exp_keys(), self._registry.exp_keys(), self._files.exp_keys())
         for key in known:
             self._delete_experiment(key)
         self._inserter.forget()
@@ -375,7 +447,7 @@ class MongoStore:
         self._remove_trial_files(exp_key)
         self._patiently(lambda: self.jobs.delete_many(queries.in_experiment(exp_key)))
         self.attachments(exp_key).clear()
-        self._files.forget_objectives(exp_key)
+        self._objectives.remove(exp_key)
         # Last: a reader that starts over before the trials are gone would keep them.
         self._registry.note_deleted(exp_key)
 
@@ -444,12 +516,12 @@ class MongoStore:
     # --- bytes ---
 
     def put_objective(self, exp_key: str | None, sha256: str, payload: bytes) -> None:
-        """Store an objective once under its content hash."""
-        self._files.put_objective(exp_key, sha256, payload)
+        """Store an experiment's objective under its hash, in place of what stands there."""
+        self._objectives.put(exp_key, sha256, payload)
 
     def get_objective(self, sha256: str) -> bytes:
         """Raises KeyError when there is none."""
-        return self._files.get_objective(sha256)
+        return self._objectives.get(sha256)
 
     def attachments(self, exp_key: str | None) -> MutableMapping[str, bytes]:
         """Named bytes beside an experiment."""
@@ -457,7 +529,7 @@ class MongoStore:
 
     def trial_attachments(self, trial: Document) -> MutableMapping[str, bytes]:
         """Named bytes beside a trial; deleted with it."""
-        return TrialAttachments(self._files, trial["tid"])
+        return TrialAttachments(self._files, self.jobs, trial["tid"])
 
     # --- waiting ---
 
@@ -479,3 +551,8 @@ class MongoStore:
     def close(self) -> None:
         """Close the connections; the documents stay."""
         self.client.close()
+
+
+def _number_of(trial: Document) -> int:
+    number = trial.get("number")
+    return int(number) if isinstance(number, (int, float)) and number < MAX_COUNT else MAX_COUNT
