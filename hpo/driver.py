@@ -122,6 +122,8 @@ class FMinIter:
         self._last_change = time.monotonic()
         if self.asynchronous:
             self._publish_objective()
+        # Not part of the objective, which is stored once, however often it is searched.
+        domain.search_seed = None
 
     def _publish_objective(self) -> None:
         """Store the objective for the workers, before any trial refers to it."""
@@ -236,6 +238,8 @@ class FMinIter:
             return False
         new_ids = self.trials.new_trial_ids(room)
         seed = int(self.rstate.integers(2**31 - 1))
+        if self.domain.search_seed is None:
+            self.domain.search_seed = seed
         suggested = _documents(self.algo(new_ids, self.domain, self.trials, seed))
         if len(suggested) > len(new_ids):
             raise InvalidOption(
@@ -252,6 +256,11 @@ class FMinIter:
 
     def _exhaustion(self) -> str:
         tried = f"after {count(self._n_counted(), 'trial')}"
+        if self.domain.space.is_finite:
+            return (
+                f"{tried} no configuration is left that was not tried "
+                "(noisy=True tries them again)"
+            )
         return f"{tried} the algorithm has nothing more to suggest"
 
     def _room_in_queue(self) -> int:

@@ -38,6 +38,7 @@ from hpo.mongo_trials import MongoTrials
 from hpo.points import complete_point
 from hpo.pool import LocalWorkers
 from hpo.pyll import Apply, as_apply
+from hpo.robust import robust_trial
 from hpo.space import Space
 from hpo.trials import Trials, trials_from_docs
 
@@ -75,6 +76,7 @@ def fmin(
     exp_key: str | None = None,
     workers: int | None = None,
     return_values: bool = False,
+    noisy: bool = False,
 ) -> Any:
     """Minimise `fn` over `space`; return the best configuration found.
 
@@ -110,6 +112,8 @@ def fmin(
         early_stop_fn: (trials, *state) -> (stop, state); see `hpo.early_stop`.
         trials_save_file: pickle the trials there after each one; continue from it if it exists.
         exp_key: name of the experiment in the database; default the name of `fn`.
+        noisy: evaluating a configuration again may give another loss: models smooth the losses,
+            configurations may come again, and the best is the `robust_trial`.
         workers: start so many `hpo-worker` processes here, on the given URL or, without
             `trials`, on the embedded MongoDB, and stop them at the end.
 
@@ -133,6 +137,7 @@ def fmin(
     if isinstance(space, str):
         fn, space = _annotated(fn, space)
     domain = Domain(fn, space, pass_expr_memo_ctrl=pass_expr_memo_ctrl)
+    domain.noisy = bool(noisy)
     if not len(domain.space):
         raise EmptySpace(
             "the search space holds no hyperparameter; put at least one hp.… into it, "
@@ -506,7 +511,12 @@ def _answer(trials: Trials, domain: Domain, return_argmin: bool, return_values: 
                 "there are no evaluation tasks, cannot return argmin of task losses; "
                 "raise max_evals or timeout, or use return_argmin=False"
             )
-        return domain.space.params(trials.argmin) if return_values else trials.argmin
+        argmin = _argmin(trials, domain)
+        return domain.space.params(argmin) if return_values else argmin
     if trials.best_loss is None:
         return None
-    return domain.space.evaluate(trials.argmin)
+    return domain.space.evaluate(_argmin(trials, domain))
+
+
+def _argmin(trials: Trials, domain: Domain) -> dict[str, Any]:
+    return active_values(robust_trial(trials, domain)) if domain.noisy else trials.argmin

@@ -30,7 +30,7 @@ import hashlib
 import math
 import numbers
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -162,6 +162,18 @@ class Observations:
         twin.__setstate__(self.__getstate__())
         return twin
 
+    def only(self, rows: npt.NDArray[np.int64]) -> Observations:
+        """An independent copy of some rows, in the order given."""
+        twin = Observations()
+        twin._n_rows, twin._has_sources = len(rows), self._has_sources
+        twin._columns = {name: column[rows] for name, column in self._columns.items()}
+        twin._values = {label: column[rows] for label, column in self._values.items()}
+        tids = twin._columns["tid"]
+        twin._row_of_tid = {tid: row for row, tid in enumerate(tids)}
+        twin._is_sorted = all(_follows(tids, row) for row in range(1, len(rows)))
+        twin._sum_of_words = sum(twin._columns["word"].tolist()) % 2**64
+        return twin
+
     # --- reading ---
 
     def __len__(self) -> int:
@@ -281,6 +293,20 @@ class Observations:
         if values is None:
             return _read_only(np.full(self._n_rows, np.nan))
         return _read_only(values[: self._n_rows])
+
+    def table(self, labels: Sequence[str], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Stored values of some hyperparameters in some trials, shape (labels, rows).
+
+        NaN where inactive.
+        """
+        values = np.empty((len(labels), len(rows)))
+        for place, label in enumerate(labels):
+            column = self._values.get(label)
+            if column is None:
+                values[place] = np.nan
+            else:
+                column.take(rows, out=values[place])
+        return values
 
     def active(self, label: str) -> npt.NDArray[np.bool_]:
         """In which trials a hyperparameter has a value, shape (n,)."""

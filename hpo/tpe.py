@@ -1,108 +1,94 @@
 """The tree-structured Parzen estimator: sample where good trials are dense and others are not.
 
-After a random start, the trials are split into a few good ones and the rest. For
-each hyperparameter two densities are fitted, l(x) to the good trials and g(x) to
-the rest; candidates are drawn from l, and the one with the largest l(x) / g(x)
-is proposed. Hyperparameters are treated one by one, parents before children,
-so that a conditional one is drawn only under the branch that was chosen.
+The trials are split into the good ones and the rest. Two densities over all
+hyperparameters together are fitted, l to the good trials and g to the rest;
+candidates are drawn from l, and the one with the largest l / g is proposed.
 
-    symbol      meaning                                              shape
-    N           number of trials that are finished, failed or pending
-    below       a hyperparameter's values in the good trials           (n,), oldest first
-    above       its values in all others                               (m,), oldest first
-    l, g        the estimators fitted to below and above
-    candidates  draws from l                                           (n_EI_candidates,)
+    symbol      meaning                                                  shape
+    N           number of trials that are finished, failed or pending      scalar
+    good, rest  rows of the trials that l and g are fitted to              (n,), (N - n,)
+    l, g        the estimators: one kernel for each trial, and the prior
+    C           number of candidates                                      scalar
+    score       log l - log g of each candidate                            (C,)
 
-Trials that failed or still run are in `above`, so the search leaves failing
-regions, and several suggestions in flight spread out.
+Where choices decide which other hyperparameters exist, the space is a tree. One
+of these choices is decided first, by Thompson sampling over its branches, and the
+estimators are fitted to the trials of that branch: so every branch is tuned by
+what was seen inside it, and none is given up before it was.
 
-Source: hyperopt.tpe, whose estimators and defaults these are, but for this: every
-id gets a document, and sees those before it; a trial without a loss is never
-good; draws come by inversion, not by rejection; integers of a very wide range
-have a Parzen estimator instead of a table.
+Trials that failed or still run are among the rest, so the search leaves failing
+regions, and several suggestions in flight spread out. In a space of discrete
+values no configuration is proposed twice, unless the objective is noisy.
+
+The first trials are points of a scrambled Sobol sequence.
+
+Source: Watanabe, "Tree-structured Parzen estimator: understanding its algorithm
+components", arXiv 2304.11127; the details, and what was changed after measuring, are
+in `hpo.surrogate`. The univariate estimator of hyperopt is `hyperopt_suggest`.
 """
 
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from hpo import rand
+from hpo import univariate
 from hpo.algobase import (
-    as_integer,
-    as_real,
+    Seed,
+    as_seed,
     choose_root_first,
+    known_rows,
     reject_unknown_options,
     suggestion_rng,
 )
 from hpo.document import Document, Tid
-from hpo.exceptions import did_you_mean
+from hpo.exceptions import SpaceExhausted, did_you_mean
 from hpo.observations import Observations
-from hpo.space import Categorical, Continuous, Integers, Prior, Space
-from hpo.surrogate import parzen
-from hpo.surrogate.categorical import fit_categorical
-from hpo.surrogate.mixture import NormalMixture
-from hpo.surrogate.split import count_below, split_by_loss
+from hpo.provenance import Provenance
+from hpo.sequence import unit_points
+from hpo.space import Space
+from hpo.tree_model import Crowd, History, Lot, Model, Options
+from hpo.univariate import suggest as hyperopt_suggest
 
-__all__ = ["Options", "suggest", "suggest_values"]
+__all__ = ["Options", "hyperopt_suggest", "suggest", "suggest_values"]
 
 logger = logging.getLogger(__name__)
 
-Floats = npt.NDArray[np.float64]
+VERSION = 1
 
-_default_prior_weight = 1.0
-_default_n_EI_candidates = 24
-_default_gamma = 0.25
-_default_n_startup_jobs = 20
-_default_linear_forgetting = parzen.N_RECENT
+# In this share of suggestions l is wide, so that a many-peaked function is not
+# searched around its first good peak alone.
+_WIDE_FRACTION = 0.2
 
-# Integers of a wider range get no table of counts: one of a billion entries would
-# fill the memory, and neighbours would learn nothing from each other.
-_MAX_TABULATED_INTEGERS = 4096
+# So many suggestions are made from one fit; each still sees the ones before it.
+_BLOCK = 64
+# In a discrete space, so many draws that were all tried before say that it is exhausted.
+_MAX_REDRAWS = 10_000
+_REDRAWS_AT_ONCE = 500
 
-# Keeps a quantile off 0 and 1, where an unbounded distribution is infinite.
-_LEAST_QUANTILE = 2.0**-53
-
-
-@dataclass(frozen=True)
-class Options:
-    """How `suggest` works; see there.
-
-    Raises:
-        InvalidOption: one of them is of the wrong type or out of range.
-    """
-
-    prior_weight: float = _default_prior_weight
-    n_startup_jobs: int = _default_n_startup_jobs
-    n_EI_candidates: int = _default_n_EI_candidates
-    gamma: float = _default_gamma
-
-    def __post_init__(self) -> None:
-        as_real("prior_weight", self.prior_weight, at_least=0.0)
-        as_integer("n_startup_jobs", self.n_startup_jobs)
-        as_integer("n_EI_candidates", self.n_EI_candidates, at_least=1)
-        as_real("gamma", self.gamma, above=0.0)
-
-
-_KNOWN_OPTIONS = ("prior_weight", "n_startup_jobs", "n_EI_candidates", "gamma", "verbose")
+Values = tuple[tuple[str, Any], ...]
 
 
 def suggest(
     new_ids: Sequence[Tid],
     domain: Any,
     trials: Any,
-    seed: int | None,
-    prior_weight: float = _default_prior_weight,
-    n_startup_jobs: int = _default_n_startup_jobs,
-    n_EI_candidates: int = _default_n_EI_candidates,
-    gamma: float = _default_gamma,
+    seed: Seed,
+    prior_weight: float = 1.0,
+    n_startup_jobs: int = 10,
+    n_EI_candidates: int = 24,
+    gamma: float | None = None,
     verbose: bool = True,
+    *,
+    below_fraction: float = 0.10,
+    least_sigma: float = 0.03,
+    max_kernels: int = 256,
+    noisy: bool | None = None,
     **unknown: Any,
 ) -> list[Document]:
     """Propose one configuration for each id, from what the trials have shown.
@@ -112,154 +98,230 @@ def suggest(
             running trial for the next.
         domain: the `Domain` that is searched.
         trials: the `Trials` so far.
-        seed: with a tid and the trials it determines the tid's configuration.
-        prior_weight: weight of the space's prior, where a recent trial weighs 1; at least 0.
-        n_startup_jobs: with fewer trials than these, known points included, draw at random.
-        n_EI_candidates: how many candidates compete for each hyperparameter; at least 1.
-        gamma: of N trials, min(ceil(gamma sqrt(N)), 25) are good; greater than 0.
+        seed: with the tids and the trials it determines the configurations.
+        prior_weight: weight of the space's prior, where a trial weighs 1; at least 0.
+        n_startup_jobs: with fewer trials than these, known points included, take
+            the next point of a Sobol sequence.
+        n_EI_candidates: how many candidates compete; at least 1.
+        gamma: hyperopt's rule: of N trials, min(ceil(gamma sqrt(N)), 25) are good.
+        below_fraction: without `gamma`: of n trials with a loss, so large a share is
+            good, and no more than 25; greater than 0.
+        least_sigma: no kernel is narrower than this share of a range; greater than 0.
+        max_kernels: g has no more kernels than these; of more trials it takes those
+            that still run, and others evenly spaced in time.
+        noisy: whether evaluating a configuration again may give another loss; default what
+            `fmin` was told. Losses are then smoothed before trials are called good, and
+            configurations may come again.
         verbose: log how many trials were used.
 
     Returns:
-        NEW documents, one for each id, not yet inserted.
+        NEW documents, one for each id, not yet inserted; fewer, when no configuration
+        of a discrete space is left that was not tried.
 
     Raises:
         InvalidOption: an option is unknown, of the wrong type or out of range.
     """
     reject_unknown_options("tpe.suggest", unknown, _KNOWN_OPTIONS)
-    options = Options(prior_weight, n_startup_jobs, n_EI_candidates, gamma)
+    is_noisy = domain.noisy if noisy is None else noisy
+    options = Options(
+        prior_weight, n_startup_jobs, n_EI_candidates, gamma,
+        below_fraction, least_sigma, max_kernels, bool(is_noisy),
+    )  # fmt: skip
+    seed_word = as_seed(seed)
     observations = trials.observations()
     if verbose:
         _log_what_is_known(observations)
-    if len(new_ids) > 1:
-        # Each pick is added as a pending trial, which is not for others to see.
+    provenance = Provenance.of(
+        "tpe", VERSION, asdict(options), seed_word, domain.search_seed, observations
+    )
+    if any(tid in observations for tid in new_ids):
+        # Proposals for trials that exist already must not overwrite them.
         observations = observations.copy()
-    chosen: list[dict[str, Any]] = []
-    for tid in new_ids:
-        if chosen:
-            observations.add_pending(new_ids[len(chosen) - 1], chosen[-1])
-        chosen.append(suggest_values(domain.space, observations, tid, seed, options))
-    documents: list[Document] = domain.new_trials(trials, new_ids, chosen)
+    with observations.provisional():
+        chosen = list(
+            _suggest_in_turn(
+                domain.space, observations, new_ids, seed_word, options, domain.search_seed
+            )
+        )
+    n = len(chosen)
+    if n < len(new_ids):
+        logger.info("%s", SpaceExhausted(len(observations.history) + n))
+    documents: list[Document] = domain.new_trials(
+        trials, new_ids[:n], [pick.values for pick in chosen],
+        [provenance.for_place(new_ids, place, pick.start) for place, pick in enumerate(chosen)],
+    )  # fmt: skip
     return documents
+
+
+_KNOWN_OPTIONS = (
+    "prior_weight", "n_startup_jobs", "n_EI_candidates", "gamma", "verbose",
+    "below_fraction", "least_sigma", "max_kernels", "noisy",
+)  # fmt: skip
 
 
 def suggest_values(
     space: Space,
     observations: Observations,
     tid: Tid,
-    seed: int | None,
+    seed: Seed,
     options: Options | None = None,
+    search_seed: int | None = None,
 ) -> dict[str, Any]:
-    """Choose one configuration: {label: value} of the active hyperparameters."""
+    """Choose one configuration: {label: value} of the active hyperparameters.
+
+    Raises:
+        SpaceExhausted: every configuration has been tried.
+    """
     options = Options() if options is None else options
-    rows = rows_to_learn_from(observations)
-    if len(rows) < options.n_startup_jobs:
-        return rand.suggest_values(space, tid, seed)
-    is_below = split_by_loss(observations.losses[rows], count_below(len(rows), options.gamma))
+    for pick in _suggest_in_turn(space, observations, [tid], as_seed(seed), options, search_seed):
+        return pick.values
+    raise SpaceExhausted(len(observations.history))
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One configuration that was chosen.
+
+    Attributes:
+        values: {label: value} of the active hyperparameters; a choice by index.
+        start: its place among the first trials, from 0, or None when a model chose it.
+    """
+
+    values: dict[str, Any]
+    start: int | None = None
+
+
+def _suggest_in_turn(
+    space: Space,
+    observations: Observations,
+    tids: Sequence[Tid],
+    seed: int,
+    options: Options,
+    search_seed: int | None,
+) -> Iterator[Pick]:
+    """Choose for one tid after the other; those before are added as pending trials."""
+    key = seed if search_seed is None else search_seed
+    todo = list(tids)
+    while todo:
+        n_known = len(known_rows(observations))
+        if n_known < options.n_startup_jobs:
+            picks = [_start(space, observations, todo[0], seed, key, n_known, options)]
+        else:
+            picks = _pick_by_model(space, observations, todo[:_BLOCK], seed, options)
+        made, todo = todo[: len(picks)], todo[len(picks) :]
+        for tid, pick in zip(made, picks, strict=True):
+            if pick is None:
+                return
+            yield pick
+            if todo:
+                observations.add_pending(tid, pick.values)
+
+
+# --- the first trials ---
+
+
+def _start(
+    space: Space,
+    observations: Observations,
+    tid: Tid,
+    seed: int,
+    key: int,
+    index: int,
+    options: Options,
+) -> Pick | None:
+    """The point number `index` of the Sobol sequence, through the priors' quantiles."""
     rng = suggestion_rng(seed, tid)
-
-    def choose(label: str, prior: Prior) -> float:
-        column = observations.column(label)[rows]
-        below, above = _known(column[is_below]), _known(column[~is_below])
-        return _best_candidate(prior, below, above, rng, options)
-
-    return choose_root_first(space, rng, choose)
-
-
-def rows_to_learn_from(observations: Observations) -> npt.NDArray[np.int64]:
-    """Rows of the trials to learn from, in order of suggestion; shape (N,).
-
-    Several results that were injected from one trial count as one: the best.
-    """
-    rows = observations.history
-    if not observations.has_sources:
-        return rows
-    best_row: dict[Tid, int] = {}
-    losses = np.where(np.isnan(observations.losses), np.inf, observations.losses)
-    for row in rows.tolist():
-        source = observations.source_tids[row]
-        if losses[row] <= losses[best_row.setdefault(source, row)]:
-            best_row[source] = row
-    return np.fromiter(best_row.values(), dtype=np.int64, count=len(best_row))
+    point = dict(zip(space.hyperparameters, unit_points(len(space), key, [index])[0], strict=True))
+    values = choose_root_first(space, rng, lambda label, prior: prior.ppf(point[label]))
+    if _may_repeat(space, options) or not observations.has_tried(values):
+        return Pick(values, index)
+    untried = _untried(space, observations, rng) if space.is_finite else values
+    return None if untried is None else Pick(untried, index)
 
 
-def _known(column: Floats) -> Floats:
-    # NaN where the hyperparameter is inactive; an infinite value is no position to learn from.
-    return column[np.isfinite(column)]
+# --- the later ones ---
 
 
-def _best_candidate(
-    prior: Prior, below: Floats, above: Floats, rng: np.random.Generator, options: Options
-) -> float:
-    """Draw candidates from l and return the one with the largest log l - log g."""
-    good = fit_estimator(prior, below, options.prior_weight)
-    rest = fit_estimator(prior, above, options.prior_weight)
-    candidates = good.sample(rng, int(options.n_EI_candidates))
-    score = good.log_density(candidates) - rest.log_density(candidates)
-    return float(candidates[np.argmax(score)])
+def _pick_by_model(
+    space: Space, observations: Observations, tids: Sequence[Tid], seed: int, options: Options
+) -> list[Pick | None]:
+    """Choose for each tid from the trials; each choice is a kernel of g for the next."""
+    history = History(space, observations, options)
+    rng = suggestion_rng(seed, tids[0])
+    # What each suggestion is drawn from: a branch of the space, and a wide or a narrow l.
+    sources = [(history.choose_branch(rng), bool(rng.random() < _WIDE_FRACTION)) for _ in tids]
+    models = {branch: Model(history, dict(branch)) for branch, _ in dict.fromkeys(sources)}
+    lots_of = {
+        (branch, is_wide): iter(models[branch].draw(rng, is_wide, n_lots))
+        for (branch, is_wide), n_lots in Counter(sources).items()
+    }
+    lots = [next(lots_of[source]) for source in sources]
+    if len(lots) == 1:
+        return [_pick_from(lots[0], observations, rng)]
+    return _pick_one_by_one(lots, observations, rng)
 
 
-# --- estimators ---
+def _pick_one_by_one(
+    lots: Sequence[Lot], observations: Observations, rng: np.random.Generator
+) -> list[Pick | None]:
+    """Pick from one lot after the other; every pick lowers the scores around it."""
+    picks: list[Pick | None] = []
+    crowd = Crowd(lots)
+    proposed: set[Values] = set()
+    for lot in lots:
+        pick = _pick_from(lot, observations, rng, proposed)
+        picks.append(pick)
+        if pick is None:
+            return picks
+        proposed.add(tuple(pick.values.items()))
+        crowd.avoid(lot)
+    return picks
 
 
-class Estimator(Protocol):
-    """A fitted one-dimensional density over stored values."""
-
-    def sample(self, rng: np.random.Generator, n_samples: int) -> Floats:
-        """Draw values, shape (n_samples,)."""
-
-    def log_density(self, values: npt.ArrayLike) -> Floats:
-        """Log density or log probability of each value, shape (n,), up to a constant."""
-
-
-def fit_estimator(prior: Prior, observed: Floats, prior_weight: float) -> Estimator:
-    """Fit the estimator that suits a prior to the values observed under it.
-
-    Args:
-        observed: stored values, oldest first, finite; shape (n,), may be empty.
-    """
-    if isinstance(prior, Categorical):
-        return fit_categorical(observed, prior.p, prior_weight)
-    if isinstance(prior, Integers) and prior.n_values <= _MAX_TABULATED_INTEGERS:
-        equal = np.full(prior.n_values, 1.0 / prior.n_values)
-        return fit_categorical(observed, equal, prior_weight, first=prior.low)
-    if isinstance(prior, Continuous) and math.isfinite(prior.latent_mu_sigma[1]):
-        return _fit_continuous(prior, observed, prior_weight)
-    return _QuantileEstimator.fit(prior, observed, prior_weight)
+def _pick_from(
+    lot: Lot,
+    observations: Observations,
+    rng: np.random.Generator,
+    proposed: Set[Values] = frozenset(),
+) -> Pick | None:
+    """The candidate with the best score that was not tried before, else any that was not."""
+    space, options = lot.model.history.space, lot.model.history.options
+    for index in lot.by_score():
+        values = lot.values(index, rng)
+        if _may_repeat(space, options):
+            return Pick(values)
+        if tuple(values.items()) not in proposed and not observations.has_tried(values):
+            return Pick(values)
+    if not space.is_finite:
+        return Pick(lot.values(next(lot.by_score()), rng))
+    untried = _untried(space, observations, rng, proposed)
+    return None if untried is None else Pick(untried)
 
 
-def _fit_continuous(prior: Continuous, observed: Floats, prior_weight: float) -> NormalMixture:
-    low, high = prior.latent_bounds
-    components = parzen.adaptive_parzen_normal(
-        prior.to_latent(observed), prior_weight, *prior.latent_mu_sigma
-    )
-    return NormalMixture(*components, low=low, high=high, is_log=prior.is_log, q=prior.q)
+# --- spaces of discrete values ---
 
 
-class _QuantileEstimator:
-    """Values of any distribution, estimated by where they stand among its quantiles.
+def _may_repeat(space: Space, options: Options) -> bool:
+    """Whether a configuration may be proposed that was tried before."""
+    return options.noisy or not space.is_discrete
 
-    It serves distributions that only scipy knows, integers of a wide range, and
-    ranges wider than a float can tell. The change of variable cancels in l / g,
-    so the density is left in quantiles.
-    """
 
-    def __init__(self, prior: Prior, quantiles: NormalMixture) -> None:
-        self._prior, self._quantiles = prior, quantiles
-
-    @classmethod
-    def fit(cls, prior: Prior, observed: Floats, prior_weight: float) -> _QuantileEstimator:
-        least, most = _LEAST_QUANTILE, 1.0 - _LEAST_QUANTILE
-        positions = np.clip(prior.cdf(observed), least, most)
-        components = parzen.adaptive_parzen_normal(positions, prior_weight, 0.5, 1.0)
-        return cls(prior, NormalMixture(*components, low=least, high=most))
-
-    def sample(self, rng: np.random.Generator, n_samples: int) -> Floats:
-        drawn = self._prior.ppf(self._quantiles.sample(rng, n_samples))
-        return np.asarray(drawn, dtype=np.float64)
-
-    def log_density(self, values: npt.ArrayLike) -> Floats:
-        least, most = _LEAST_QUANTILE, 1.0 - _LEAST_QUANTILE
-        return self._quantiles.log_density(np.clip(self._prior.cdf(values), least, most))
+def _untried(
+    space: Space,
+    observations: Observations,
+    rng: np.random.Generator,
+    proposed: Set[Values] = frozenset(),
+) -> dict[str, Any] | None:
+    """A draw from the prior that was not tried before, or None when there seems to be none."""
+    for _ in range(_MAX_REDRAWS // _REDRAWS_AT_ONCE):
+        tried = set(proposed)
+        for _ in range(_REDRAWS_AT_ONCE):
+            values = space.sample(rng)
+            drawn = tuple(values.items())
+            if drawn not in tried and not observations.has_tried(values):
+                return values
+            tried.add(drawn)
+    return None
 
 
 def _log_what_is_known(observations: Observations) -> None:
@@ -269,6 +331,12 @@ def _log_what_is_known(observations: Observations) -> None:
 
 
 # --- hyperopt's other names ---
+
+_default_prior_weight = univariate._default_prior_weight
+_default_n_EI_candidates = univariate._default_n_EI_candidates
+_default_gamma = univariate._default_gamma
+_default_n_startup_jobs = univariate._default_n_startup_jobs
+_default_linear_forgetting = univariate._default_linear_forgetting
 
 # The estimators as operations of expressions. `suggest` does without them, so they
 # are loaded, and entered in `scope`, by whoever asks for one first.

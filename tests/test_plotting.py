@@ -170,13 +170,15 @@ def test_the_estimators_are_those_that_tpe_had_when_it_chose():
         np.testing.assert_array_equal(seen.log_ratio, then.log_ratio)
         np.testing.assert_array_equal(seen.values, trials.observations().column("x")[:tid])
         assert seen.chosen == trials.trial(tid)["misc"]["vals"]["x"][0]
-        assert (seen.n_trials, seen.n_good) == (tid, 2)
+        n_losses = np.count_nonzero(earlier.observations().is_ok)
+        assert (seen.n_trials, seen.n_good) == (tid, math.ceil(0.1 * n_losses))
 
 
 def test_the_value_that_tpe_chose_has_the_largest_ratio_of_many_candidates():
-    trials = searched(n_trials=60, n_EI_candidates=2000)
+    space = {"x": SPACE["x"]}
+    trials = searched(60, space, lambda values: (values["x"] - 1.0) ** 2, n_EI_candidates=2000)
 
-    seen = explain(trials, SPACE, "x", 59)
+    seen = explain(trials, space, "x", 59)
 
     at_choice = np.interp(seen.chosen, seen.scale.grid, seen.log_ratio)
     assert at_choice == pytest.approx(seen.log_ratio.max(), abs=0.05)
@@ -196,7 +198,7 @@ def test_the_areas_under_both_densities_are_one(label):
     along = np.log(seen.scale.grid) if seen.scale.is_log else seen.scale.grid
     for density in (seen.good, seen.rest):
         # Of an unbounded one, a little lies outside of the picture.
-        assert integrate.trapezoid(density, along) == pytest.approx(1.0, abs=0.03)
+        assert integrate.trapezoid(density, along) == pytest.approx(1.0, abs=0.05)
 
 
 @pytest.mark.parametrize("label", ["model", "depth"])
@@ -221,23 +223,23 @@ def test_the_picture_of_the_estimators_explains_itself(tmp_path):
     figure = plot_estimators(searched(), SPACE, "x", 25, path)
 
     losses, densities, ratio = figure.axes
-    assert losses.get_title(loc="left") == "x before trial 25\n2 good of 25 trials"
+    assert losses.get_title(loc="left") == "x before trial 25\n3 good of 25 trials"
     names = [axes.get_ylabel() for axes in figure.axes]
     assert names == ["loss", "density", "log l / g"]
     assert ratio.get_xlabel() == "x"
-    assert panel_labels(losses) == ["good (2)", "others (23)", "without a loss (3)"]
+    assert panel_labels(losses) == ["good (3)", "others (22)", "without a loss (3)"]
     assert panel_labels(densities) == ["l: good", "g: others"]
     assert panel_labels(ratio)[0].startswith("chosen: ")
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_next_trial_and_the_start_up_are_named():
-    trials = searched(n_trials=12)
+    trials = searched(n_trials=8)
 
     title = plot_estimators(trials, SPACE, "x").axes[0].get_title(loc="left")
     longer = plot_estimators(trials, SPACE, "x", 5, n_startup_jobs=3).axes[0]
 
-    assert title == "x before the next trial, which is drawn at random\n1 good of 12 trials"
+    assert title == "x before the next trial, one of the first\n1 good of 8 trials"
     assert longer.get_title(loc="left") == "x before trial 5\n1 good of 5 trials"
 
 
@@ -267,7 +269,7 @@ def test_options_with_the_same_name_are_told_apart():
 def test_every_kind_can_be_drawn_after_any_number_of_trials(kind, n_trials, tmp_path):
     space = EVERY_KIND[kind]
     [label] = Space(space).hyperparameters
-    trials = searched(n_trials, space, lambda values: float(values[label]))
+    trials = searched(n_trials, space, lambda values: float(values[label]), noisy=True)
 
     # Rendering is what takes the time.
     plot_estimators(trials, space, label, path=tmp_path / "kind.png" if n_trials > 1 else None)

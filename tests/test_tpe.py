@@ -1,9 +1,14 @@
-"""The tree-structured Parzen estimator: what it learns from, what it proposes, what it refuses."""
+"""The tree-structured Parzen estimator: how well it searches, and what a proposal depends on.
+
+What happens while trials run, and in discrete spaces, is in `test_tpe_in_flight`, what does
+not matter to a proposal in `test_tpe_invariances`, and what nobody should ask for in
+`test_tpe_bad_input`.
+"""
 
 from __future__ import annotations
 
 import math
-import pickle
+import os
 import subprocess
 import sys
 import textwrap
@@ -14,26 +19,20 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hpo import hp, rand, tpe
-from hpo.algobase import suggestion_rng
-from hpo.document import JOB_STATE_CANCEL, JOB_STATE_DONE, JOB_STATE_NEW, new_trial
+from hpo import hp, tpe, univariate
+from hpo.document import JOB_STATE_CANCEL, JOB_STATE_NEW, new_trial
 from hpo.domain import Domain
-from hpo.exceptions import InvalidOption
-from hpo.observations import Observations
-from hpo.pyll import scope
+from hpo.sequence import unit_points
 from hpo.space import Space
+from hpo.surrogate.joint import JointParzen, Points
+from hpo.surrogate.split import count_below, fraction_below, split_by_loss
+from hpo.surrogate.weights import improvement_weights
+from hpo.tree_model import History, Model, axes_of
 from hpo.trials import Trials
-from tests.searches import (
-    EVERY_KIND,
-    EXTREME_KINDS,
-    at_random,
-    failed,
-    finished,
-    observe,
-    search,
-)
+from tests.searches import at_random, failed, finished, observe, search
 
 ROOT = Path(__file__).resolve().parent.parent
+N_SEEDS = 20
 
 X = Space({"x": hp.uniform("x", -5.0, 5.0)})
 
@@ -48,58 +47,123 @@ BRANCHES = Space(
 )
 
 
-# --- searching ---
+# --- searching ---------------------------------------------------------------------------
+
+CUBE = Space({f"x{i}": hp.uniform(f"x{i}", 0.0, 1.0) for i in range(6)})
+# Source: Dixon and Szegö, "Towards Global Optimisation 2", 1978; minimum -3.32237.
+HARTMANN_HEIGHTS = np.array([1.0, 1.2, 3.0, 3.2])
+HARTMANN_SCALES = np.array(
+    [
+        [10, 3, 17, 3.5, 1.7, 8],
+        [0.05, 10, 17, 0.1, 8, 14],
+        [3, 3.5, 1.7, 10, 17, 8],
+        [17, 8, 0.05, 10, 0.1, 14],
+    ]
+)
+HARTMANN_CENTRES = 1e-4 * np.array(
+    [
+        [1312, 1696, 5569, 124, 8283, 5886],
+        [2329, 4135, 8307, 3736, 1004, 9991],
+        [2348, 1451, 3522, 2883, 3047, 6650],
+        [4047, 8828, 8732, 5743, 1091, 381],
+    ]
+)
 
 
-def test_it_beats_random_search_on_a_smooth_function():
-    space = Space({name: hp.uniform(name, -5.0, 5.0) for name in "abc"})
-
-    def sphere(values):
-        return sum((value - 1.0) ** 2 for value in values.values())
-
-    best = {
-        algorithm: [search(algorithm, space, sphere, 60, seed).losses.min() for seed in range(10)]
-        for algorithm in (tpe.suggest_values, at_random)
-    }
-
-    assert np.median(best[tpe.suggest_values]) < 0.6 * np.median(best[at_random]), best
+def hartmann_6(values):
+    x = np.array([values[f"x{i}"] for i in range(6)])
+    exponents = (HARTMANN_SCALES * (x - HARTMANN_CENTRES) ** 2).sum(axis=1)
+    return -float(HARTMANN_HEIGHTS @ np.exp(-exponents))
 
 
-def test_it_finds_the_better_branch_and_searches_there():
+LINE = Space({f"x{i}": hp.uniform(f"x{i}", -5.0, 5.0) for i in range(5)})
+
+
+def valley(values):
+    """Narrow around the line on which all five are equal."""
+    x = np.array([values[f"x{i}"] for i in range(5)])
+    return float((x.mean() - 1.0) ** 2 + 10.0 * (np.diff(x) ** 2).sum())
+
+
+def median_best(algorithm, space, loss_of, n_trials):
+    bests = [
+        search(algorithm, space, loss_of, n_trials, seed).losses.min() for seed in range(N_SEEDS)
+    ]
+    return float(np.median(bests))
+
+
+def test_it_beats_random_search_and_hyperopts_on_hartmann_6():
+    ours, hyperopts, random = (
+        median_best(algorithm, CUBE, hartmann_6, 60)
+        for algorithm in (tpe.suggest_values, univariate.suggest_values, at_random)
+    )
+
+    assert ours < hyperopts < random
+    # Of what hyperopt leaves of the way to the minimum, at least half is gone.
+    assert ours + 3.32237 < 0.5 * (hyperopts + 3.32237)
+
+
+def test_it_beats_random_search_and_hyperopts_where_hyperparameters_go_together():
+    ours, hyperopts, random = (
+        median_best(algorithm, LINE, valley, 80)
+        for algorithm in (tpe.suggest_values, univariate.suggest_values, at_random)
+    )
+
+    assert ours < 0.3 * hyperopts < 0.3 * random
+
+
+WHICH_MODEL = Space(
+    hp.choice(
+        "model",
+        [
+            {"kind": "plain", "a": hp.uniform("a", 0.0, 1.0)},
+            {
+                "kind": "touchy",
+                "x": hp.uniform("x", 0.0, 1.0),
+                "y": hp.uniform("y", 0.0, 1.0),
+                "rate": hp.loguniform("rate", -9.0, 0.0),
+            },
+            {"kind": "also plain", "b": hp.uniform("b", 0.0, 1.0)},
+        ],
+    )
+)
+
+
+def loss_of_model(values):
+    """Model 1 is the worst with most of its settings, and by far the best with a few."""
+    if values["model"] == 1:
+        distance = (values["x"] - 0.8) ** 2 + (values["y"] - 0.2) ** 2
+        return 8.0 * distance + (math.log(values["rate"]) + 6.0) ** 2 / 4.0
+    return 0.3 + 0.1 * values["a"] if values["model"] == 0 else 0.4 + 0.1 * values["b"]
+
+
+def test_the_best_model_is_found_more_often_than_by_hyperopts_when_it_needs_tuning():
+    def ends_in_the_best(algorithm, seed):
+        observations = search(algorithm, WHICH_MODEL, loss_of_model, 100, seed)
+        return observations.column("model")[np.argmin(observations.losses)] == 1
+
+    ours, hyperopts = (
+        sum(ends_in_the_best(algorithm, seed) for seed in range(N_SEEDS))
+        for algorithm in (tpe.suggest_values, univariate.suggest_values)
+    )
+
+    assert ours >= 0.8 * N_SEEDS
+    assert ours > hyperopts
+
+
+def test_it_searches_in_the_better_branch():
     def loss_of(values):
         return 5.0 if values["model"] == 0 else abs(values["depth"] - 7)
 
     shares = []
     for seed in range(10):
-        observations = search(tpe.suggest_values, BRANCHES, loss_of, 50, seed)
+        observations = search(tpe.suggest_values, BRANCHES, loss_of, 60, seed)
         shares.append((observations.column("model")[20:] == 1).mean())
 
     assert np.median(shares) > 0.6, shares
 
 
-def test_it_leaves_a_region_where_trials_fail():
-    rng = np.random.default_rng(0)
-    trials = [failed(tid, {"x": x}) for tid, x in enumerate(rng.uniform(0, 5, 30))]
-    trials += [finished(100 + tid, {"x": x}, 1.0) for tid, x in enumerate([-4.0, -1.0])]
-    observations = observe(*trials)
-
-    proposed = [tpe.suggest_values(X, observations, 200 + i, 0)["x"] for i in range(50)]
-
-    assert np.mean(np.array(proposed) < 0) > 0.9
-
-
-def test_running_trials_push_the_next_ones_away():
-    seen = [finished(tid, {"x": x}, x * x) for tid, x in enumerate(np.linspace(-5, 5, 25))]
-    crowd = [new_trial(100 + i, values={"x": 0.0}) for i in range(30)]
-
-    def distance(observations):
-        drawn = [tpe.suggest_values(X, observations, 500 + i, 0)["x"] for i in range(40)]
-        return np.median(np.abs(drawn))
-
-    assert distance(observe(*seen, *crowd)) > distance(observe(*seen))
-
-
-# --- what a proposal depends on ---
+# --- what a proposal depends on ----------------------------------------------------------
 
 
 def test_a_proposal_depends_on_seed_and_tid_alone():
@@ -113,54 +177,107 @@ def test_a_proposal_depends_on_seed_and_tid_alone():
     assert len(different) > 10
 
 
-def test_the_order_of_arrival_does_not_matter():
-    documents = [
-        finished(tid, rand.suggest_values(BRANCHES, tid, 0), math.sin(tid)) for tid in range(40)
-    ]
-    shuffled = [documents[i] for i in np.random.default_rng(0).permutation(40)]
-
-    there = tpe.suggest_values(BRANCHES, observe(*documents), 40, 0)
-    back = tpe.suggest_values(BRANCHES, observe(*shuffled), 40, 0)
-
-    assert there == back
-
-
-def test_asking_for_several_is_asking_for_one_after_the_other():
-    domain, together, apart = Domain(sum, BRANCHES.expr), Trials(), Trials()
-    for trials in (together, apart):
-        documents = rand.suggest(trials.new_trial_ids(25), domain, trials, 0)
-        for document in documents:
-            document["state"] = JOB_STATE_DONE
-            document["result"] = {"status": "ok", "loss": math.sin(document["tid"])}
+def seen(space, n_trials, loss_of=lambda tid: math.sin(tid)):
+    """A Domain over a space, and Trials with random configurations that have ended."""
+    domain, trials = Domain(abs, space.expr), Trials()
+    observations = search(at_random, space, lambda values: 0.0, n_trials, seed=0)
+    documents = []
+    for tid in range(n_trials):
+        columns = {label: observations.column(label)[tid] for label in space.hyperparameters}
+        values = {label: value for label, value in columns.items() if not math.isnan(value)}
+        documents.append(finished(tid, values, loss_of(tid)))
+    if documents:
         trials.insert_trial_docs(documents)
         trials.refresh()
-    new_ids = [100, 101, 102, 103]
-
-    at_once = tpe.suggest(new_ids, domain, together, 7)
-    one_by_one = []
-    for tid in new_ids:
-        proposed = tpe.suggest([tid], domain, apart, 7)
-        apart.insert_trial_docs(proposed)
-        apart.refresh()
-        one_by_one += proposed
-
-    assert [d["misc"]["vals"] for d in at_once] == [d["misc"]["vals"] for d in one_by_one]
-    assert [d["tid"] for d in at_once] == new_ids
-    assert [d["state"] for d in at_once] == [JOB_STATE_NEW] * 4
-    # Nothing was added to what the caller's trials know.
-    assert len(together.observations()) == 25
+    return domain, trials
 
 
-# --- the start ---
+def test_another_process_makes_the_same_documents():
+    program = """
+        import json
+        from hpo import hp, tpe
+        from tests.test_tpe import BRANCHES, seen
+        documents = tpe.suggest([30, 31, 32], *seen(BRANCHES, 30), 7)
+        kept = "tid", "misc", "params", "suggested_by"
+        print(json.dumps([{name: each[name] for name in kept} for each in documents], default=str))
+        """
+
+    def answer(hash_seed):
+        return subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program)],
+            cwd=ROOT, check=True, capture_output=True, text=True,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        ).stdout  # fmt: skip
+
+    assert answer("1") == answer("2") != ""
 
 
-@pytest.mark.parametrize("n_seen", [0, 1, 19])
-def test_below_the_start_up_length_it_draws_at_random(n_seen):
-    documents = [finished(tid, {"x": 1.0}, 1.0) for tid in range(n_seen)]
+def test_every_document_says_where_it_came_from():
+    domain, trials = seen(X, 12)
+    options = {"gamma": 0.5, "n_startup_jobs": 14, "n_EI_candidates": 8}
 
-    proposed = tpe.suggest_values(X, observe(*documents), 99, 3)
+    documents = tpe.suggest([12, 13, 14], domain, trials, 7, **options)
 
-    assert proposed == rand.suggest_values(X, 99, 3)
+    origins = [document["suggested_by"] for document in documents]
+    for place, origin in enumerate(origins):
+        assert (origin["algorithm"], origin["seed"]) == ("tpe", 7)
+        assert origin["options"].items() >= options.items()
+        assert origin["seen"] == {
+            "last": 11, "pending": "", "digest": trials.observations().digest
+        }  # fmt: skip
+        assert origin["batch"] == {"first": 12, "place": place}
+    assert [origin.get("start") for origin in origins] == [12, 13, None]
+
+
+def test_asking_changes_nothing_that_the_caller_knows():
+    domain, trials = seen(BRANCHES, 25)
+    before = trials.observations().digest
+
+    documents = tpe.suggest([100, 101, 102], domain, trials, 7)
+
+    assert [document["tid"] for document in documents] == [100, 101, 102]
+    assert all(document["state"] == JOB_STATE_NEW for document in documents)
+    assert len(trials.observations()) == 25
+    assert trials.observations().digest == before
+    assert len(trials) == 25
+
+
+# --- the start ---------------------------------------------------------------------------
+
+
+def test_the_first_trials_are_a_sobol_sequence_through_the_quantiles():
+    space = Space({"a": hp.normal("a", 3.0, 2.0), "b": hp.loguniform("b", -4.0, 2.0)})
+
+    drawn = search(tpe.suggest_values, space, lambda values: 0.0, 8, seed=5)
+
+    points = unit_points(2, 5, range(8))
+    quantiles = stats.norm.ppf(points[:, 0], 3.0, 2.0), stats.uniform.ppf(points[:, 1], -4.0, 6.0)
+    np.testing.assert_allclose(drawn.column("a"), quantiles[0], rtol=1e-9)
+    np.testing.assert_allclose(np.log(drawn.column("b")), quantiles[1], rtol=1e-9, atol=1e-12)
+
+
+def test_the_start_fills_the_space_more_evenly_than_chance():
+    square = Space({name: hp.uniform(name, 0.0, 1.0) for name in "ab"})
+
+    def discrepancy(algorithm, seed):
+        drawn = search(algorithm, square, lambda values: 0.0, 10, seed)
+        return stats.qmc.discrepancy(np.stack([drawn.column("a"), drawn.column("b")], axis=1))
+
+    ours, random = (
+        np.median([discrepancy(algorithm, seed) for seed in range(N_SEEDS)])
+        for algorithm in (tpe.suggest_values, at_random)
+    )
+
+    assert ours < 0.5 * random
+
+
+@pytest.mark.parametrize("n_known", [0, 1, 9])
+def test_below_the_start_up_length_losses_do_not_matter(n_known):
+    def propose(loss):
+        known = [finished(tid, {"x": 1.0}, loss * tid) for tid in range(n_known)]
+        return tpe.suggest_values(X, observe(*known), 99, 3)["x"]
+
+    assert propose(1.0) == propose(-1.0) == 10.0 * unit_points(1, 3, [n_known])[0, 0] - 5.0
 
 
 def test_known_points_failures_and_running_trials_count_as_start():
@@ -169,211 +286,90 @@ def test_known_points_failures_and_running_trials_count_as_start():
         failed(1, {"x": 2.0}),
         new_trial(2, values={"x": 3.0}),
     ]
-    options = tpe.Options(n_startup_jobs=3)
+    start = 10.0 * unit_points(1, 3, [3])[0, 0] - 5.0
 
-    assert tpe.suggest_values(X, observe(*history), 9, 3, options) != rand.suggest_values(X, 9, 3)
+    def propose(n_startup_jobs):
+        options = tpe.Options(n_startup_jobs=n_startup_jobs)
+        return tpe.suggest_values(X, observe(*history), 9, 3, options)["x"]
+
+    assert propose(4) == start
+    assert propose(3) != start
 
 
 def test_cancelled_and_lost_trials_say_nothing():
     cancelled = {**new_trial(1, values={"x": 1.0}), "state": JOB_STATE_CANCEL}
     lost = {**failed(2, {"x": 1.0}), "error": ["LostWorker", "gone"]}
-    options = tpe.Options(n_startup_jobs=1)
+    known = [finished(tid, {"x": 0.1 * tid}, abs(tid - 13)) for tid in range(10, 40)]
 
-    proposed = tpe.suggest_values(X, observe(cancelled, lost), 9, 3, options)
+    def propose(*documents):
+        return [tpe.suggest_values(X, observe(*documents), tid, 3) for tid in range(50, 60)]
 
-    assert proposed == rand.suggest_values(X, 9, 3)
-
-
-def test_without_any_start_the_first_proposal_comes_from_the_prior():
-    options = tpe.Options(n_startup_jobs=0)
-
-    drawn = [tpe.suggest_values(X, Observations(), tid, 0, options)["x"] for tid in range(300)]
-
-    # One component, the prior: a normal over the range, twice as wide.
-    prior = stats.truncnorm(-0.5, 0.5, loc=0.0, scale=10.0)
-    assert stats.kstest(drawn, prior.cdf).pvalue > 0.001
+    assert propose(cancelled, lost) == propose()
+    assert propose(cancelled, lost, *known) == propose(*known)
 
 
-# --- histories that hold little ---
+# --- agreement with the definition -------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "losses",
-    [
-        [None] * 30,
-        [1.0] * 30,
-        [math.nan] * 30,
-        [math.inf] * 30,
-        [-math.inf] + [math.inf] * 29,
-        [3.0] + [None] * 29,
-    ],
-    ids=["all failed", "all equal", "all NaN", "all infinite", "both infinities", "one loss"],
+    ("options", "n_good"),
+    [({}, 4), ({"below_fraction": 0.25}, 10), ({"gamma": 0.25}, 2), ({"gamma": 2.0}, 13)],
 )
-def test_a_history_that_says_little_gives_proposals_in_range(losses):
-    observations = Observations()
-    for tid, loss in enumerate(losses):
-        values = rand.suggest_values(BRANCHES, tid, 0)
-        observations.update(failed(tid, values) if loss is None else finished(tid, values, loss))
+def test_the_good_trials_are_a_tenth_or_what_hyperopts_gamma_says(options, n_good):
+    observations = search(at_random, X, lambda values: values["x"] ** 2, 40, seed=0)
 
-    for tid in range(100, 120):
-        values = tpe.suggest_values(BRANCHES, observations, tid, 0)
-        if values["model"] == 0:
-            assert math.exp(-5) <= values["C"] <= math.exp(5)
-        else:
-            assert 1 <= values["depth"] <= 20
+    model = Model(History(X, observations, tpe.Options(**options)), {})
+
+    assert len(model.good) == n_good
+    assert observations.losses[model.good].max() < observations.losses[model.rest].min()
+    if "gamma" in options:
+        assert n_good == count_below(40, options["gamma"])
 
 
-def test_one_observation_is_enough():
-    options = tpe.Options(n_startup_jobs=1)
-
-    x = tpe.suggest_values(X, observe(finished(0, {"x": 2.0}, 1.0)), 1, 0, options)["x"]
-
-    assert -5 <= x <= 5
-
-
-@pytest.mark.parametrize(
-    "values", [[-5.0, 5.0], [-1e9, 1e9], [5.0, 5.0], [0.0, 0.0], [math.inf, 1.0]]
-)
-def test_values_on_and_outside_the_bounds_give_proposals_inside(values):
-    documents = [finished(tid, {"x": values[tid % 2]}, tid) for tid in range(30)]
-
-    for tid in range(100, 110):
-        assert -5 <= tpe.suggest_values(X, observe(*documents), tid, 0)["x"] <= 5
-
-
-def test_results_injected_from_one_trial_count_once_by_the_best():
-    observations = observe(finished(0, {"x": 0.0}, 5.0), finished(1, {"x": 1.0}, 4.0))
-    for tid, loss in [(2, 3.0), (3, 9.0)]:
-        injected = finished(tid, {"x": 2.0}, loss)
-        injected["misc"]["from_tid"] = 0
-        observations.update(injected)
-
-    assert tpe.rows_to_learn_from(observations).tolist() == [2, 1]
-
-
-# --- kinds of hyperparameters ---
-
-
-@pytest.mark.parametrize("kind", EVERY_KIND)
-def test_every_kind_gets_values_that_its_prior_could_draw(kind):
-    space = Space({"v": EVERY_KIND[kind]})
-    ((label, hyperparameter),) = space.hyperparameters.items()
-
-    observations = search(at_random, space, lambda values: float(values[label]), 30, seed=0)
-
-    for tid in range(100, 130):
-        value = tpe.suggest_values(space, observations, tid, 0)[label]
-        assert hyperparameter.prior.contains(value), value
-        assert type(value) is (int if hyperparameter.is_integer else float)
-        observations.update(finished(tid, {label: value}, float(value)))
-    # The loss is the value itself, so the search goes down.
-    late, early = observations.column(label)[-30:], observations.column(label)[:30]
-    assert np.median(late) <= np.median(early)
-
-
-@pytest.mark.parametrize("kind", EXTREME_KINDS)
-def test_extreme_spaces_get_finite_values_in_range(kind):
-    space = Space({"v": EXTREME_KINDS[kind]})
-    ((label, hyperparameter),) = space.hyperparameters.items()
-    options = tpe.Options(n_startup_jobs=5)
-
-    observations = search(
-        partial(tpe.suggest_values, options=options), space, lambda v: math.sin(v[label]), 30, 0
+def log_ratio(observations, xs):
+    """log l - log g of points of LINE, both densities fitted anew."""
+    coordinates, n_good = LINE.coordinates, fraction_below(len(observations), 0.1)
+    is_good = split_by_loss(observations.losses, n_good)
+    threshold = observations.losses[~is_good].min()
+    weights = improvement_weights(observations.losses[is_good], threshold)
+    seen = np.stack([observations.column(label) for label in coordinates.numeric])
+    nothing = np.empty((0, len(xs)))
+    columns = np.array([[x[label] for x in xs] for label in coordinates.numeric])
+    points = Points(coordinates.to_unit(columns), nothing, nothing, nothing.astype(np.int64))
+    log_l, log_g = (
+        JointParzen(
+            axes_of(LINE), coordinates.to_unit(seen[:, own]), np.empty((0, own.sum()), int), w
+        ).log_density(points)
+        for own, w in [(is_good, weights), (~is_good, np.ones((~is_good).sum()))]
     )
-
-    assert all(hyperparameter.prior.contains(value) for value in observations.column(label))
-
-
-def test_only_active_hyperparameters_are_proposed():
-    observations = search(at_random, BRANCHES, lambda values: 1.0, 30, seed=0)
-
-    for tid in range(40, 80):
-        values = tpe.suggest_values(BRANCHES, observations, tid, 0)
-        assert set(values) == {"model", ["C", "depth"][values["model"]]}
-
-
-def test_bounds_that_depend_on_another_hyperparameter_are_kept():
-    width = hp.uniform("width", 1.0, 2.0)
-    space = Space({"width": width, "x": hp.uniform("x", 0.0, width)})
-    observations = search(at_random, space, lambda values: values["x"], 30, seed=0)
-
-    for tid in range(40, 60):
-        values = tpe.suggest_values(space, observations, tid, 0)
-        assert 0 <= values["x"] <= values["width"]
-
-
-def test_zero_in_a_log_scaled_history_is_harmless():
-    space = Space({"n": hp.qloguniform("n", -2.0, 5.0, 1.0)})
-    documents = [finished(tid, {"n": float(tid % 3)}, float(tid)) for tid in range(40)]
-
-    for tid in range(50, 70):
-        assert tpe.suggest_values(space, observe(*documents), tid, 0)["n"] >= 0
-
-
-# --- agreement with the definition ---
-
-
-def test_it_takes_the_best_ratio_among_the_candidates_of_the_good():
-    rng = np.random.default_rng(0)
-    documents = [
-        finished(tid, {"x": x}, abs(x - 1)) for tid, x in enumerate(rng.uniform(-5, 5, 40))
-    ]
-    observations = observe(*documents)
-
-    proposed = tpe.suggest_values(X, observations, 40, 5)["x"]
-
-    # The same, slowly: 40 trials have ceil(0.25 sqrt(40)) = 2 good ones.
-    by_loss = sorted(documents, key=lambda d: d["result"]["loss"])
-    good_tids = {d["tid"] for d in by_loss[:2]}
-    groups = {True: [], False: []}
-    for document in documents:
-        groups[document["tid"] in good_tids].append(document["misc"]["vals"]["x"][0])
-    good, rest = (
-        tpe.fit_estimator(X.hyperparameters["x"].prior, np.array(groups[key]), 1.0)
-        for key in (True, False)
-    )
-    candidates = good.sample(suggestion_rng(5, 40), 24)
-    ratios = [slow_density(good, x) / slow_density(rest, x) for x in candidates]
-    assert proposed == candidates[int(np.argmax(ratios))]
-
-
-def slow_density(mixture, x):
-    total = accepted = 0.0
-    for weight, mu, sigma in zip(mixture.weights, mixture.mus, mixture.sigmas, strict=True):
-        component = stats.norm(mu, sigma)
-        total += weight * component.pdf(x)
-        accepted += weight * (component.cdf(5.0) - component.cdf(-5.0))
-    return total / accepted
+    return log_l - log_g
 
 
 def test_more_candidates_find_a_larger_ratio():
-    xs = np.linspace(-5, 5, 40)
-    observations = observe(*(finished(tid, {"x": x}, x * x) for tid, x in enumerate(xs)))
-    is_good = np.isin(np.arange(40), [19, 20])
-    prior = X.hyperparameters["x"].prior
-    good, rest = (tpe.fit_estimator(prior, xs[group], 1.0) for group in (is_good, ~is_good))
+    observations = search(at_random, LINE, valley, 40, seed=0)
 
-    def median_log_ratio(n_candidates):
+    def median_ratio(n_candidates):
         options = tpe.Options(n_EI_candidates=n_candidates)
-        x = [tpe.suggest_values(X, observations, tid, 0, options)["x"] for tid in range(40, 90)]
-        return np.median(good.log_density(x) - rest.log_density(x))
+        proposed = [
+            tpe.suggest_values(LINE, observations, tid, 0, options) for tid in range(40, 100)
+        ]
+        return np.median(log_ratio(observations, proposed))
 
-    assert median_log_ratio(100) > median_log_ratio(10) > median_log_ratio(1)
-
-
-# --- options ---
-
-
-def test_hyperopts_defaults_can_be_read():
-    assert tpe._default_prior_weight == 1.0
-    assert tpe._default_n_EI_candidates == 24
-    assert tpe._default_gamma == 0.25
-    assert tpe._default_n_startup_jobs == 20
-    assert tpe._default_linear_forgetting == 25
+    assert median_ratio(200) > median_ratio(20) > median_ratio(2) > median_ratio(1)
 
 
-def test_options_come_through_partial():
-    algorithm = partial(tpe.suggest, n_startup_jobs=0, gamma=0.5, n_EI_candidates=8, verbose=False)
+# --- options -----------------------------------------------------------------------------
+
+
+def test_hyperopts_options_come_through_partial():
+    algorithm = partial(
+        tpe.suggest,
+        prior_weight=0.5,
+        n_startup_jobs=0,
+        gamma=0.5,
+        n_EI_candidates=8,
+        verbose=False,
+    )
 
     (document,) = algorithm([3], Domain(abs, hp.uniform("x", 0, 1)), Trials(), 1)
 
@@ -381,89 +377,15 @@ def test_options_come_through_partial():
     assert document["misc"]["idxs"] == {"x": [3]}
 
 
-def test_a_misspelt_option_is_refused_with_a_suggestion():
-    with pytest.raises(InvalidOption, match="no option 'gama'; did you mean 'gamma'"):
-        tpe.suggest([0], Domain(abs, hp.uniform("x", 0, 1)), Trials(), 1, gama=0.5)
-
-
-@pytest.mark.parametrize(
-    "option",
-    [
-        {"gamma": 0.0},
-        {"gamma": "0.25"},
-        {"prior_weight": -1.0},
-        {"prior_weight": math.nan},
-        {"n_EI_candidates": 0},
-        {"n_EI_candidates": 2.5},
-        {"n_startup_jobs": None},
-    ],
-)
-def test_an_impossible_option_is_refused_by_name(option):
-    with pytest.raises(InvalidOption, match=next(iter(option))):
-        tpe.Options(**option)
-
-
-def test_a_seed_that_is_no_number_is_refused():
-    with pytest.raises(InvalidOption, match="seed must be an integer"):
-        tpe.suggest([0], Domain(abs, hp.uniform("x", 0, 1)), Trials(), "today")
-
-
-def test_a_prior_without_weight_is_allowed():
-    options = tpe.Options(prior_weight=0.0)
-    observations = search(at_random, BRANCHES, lambda values: 1.0, 30, seed=0)
-
-    for tid in range(40, 60):
-        assert tpe.suggest_values(BRANCHES, observations, tid, 0, options)
-
-
 def test_it_says_what_it_used(caplog):
-    domain, trials = Domain(abs, hp.uniform("x", 0, 1)), Trials()
+    domain, trials = seen(X, 2, loss_of=lambda tid: tid + 0.5)
 
     with caplog.at_level("INFO", logger="hpo.tpe"):
-        tpe.suggest([0], domain, trials, 1)
-        tpe.suggest([0], domain, trials, 1, verbose=False)
+        tpe.suggest([2], domain, trials, 1)
+        tpe.suggest([2], domain, trials, 1, verbose=False)
+        tpe.suggest([0], domain, Trials(), 1)
 
-    assert caplog.messages == ["TPE using 0 trials, 0 with a loss, no loss yet"]
-
-
-# --- hyperopt's other names ---
-
-
-def test_every_name_of_the_nodes_is_a_name_of_tpe():
-    from hpo import parzen_nodes
-
-    assert set(parzen_nodes.__all__) == tpe._NODE_NAMES
-    assert all(getattr(tpe, name) is getattr(parzen_nodes, name) for name in tpe._NODE_NAMES)
-
-
-def test_the_nodes_are_loaded_and_entered_in_scope_when_asked_for():
-    program = """
-        import sys
-        from hpo import fmin, hp, tpe
-        from hpo.pyll import scope
-        fmin(abs, hp.uniform("x", -1, 1), max_evals=25, verbose=False)
-        assert "hpo.parzen_nodes" not in sys.modules and not hasattr(scope, "GMM1_lpdf")
-        samplers = tpe.adaptive_parzen_samplers
-        assert hasattr(scope, "GMM1_lpdf") and "uniform" in samplers
-        """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], cwd=ROOT, check=True)
-
-
-def test_a_space_that_uses_the_nodes_can_be_read_by_a_worker_that_never_asked_for_them():
-    assert tpe.normal_cdf(0.0, 0.0, 1.0) == 0.5
-    space = Space({"x": hp.uniform("x", 0, 1), "cdf": scope.normal_cdf(0.0, 0.0, 1.0)})
-    program = (
-        f"import pickle; print(pickle.loads({pickle.dumps(space)!r}).evaluate({{'x': 0.25}}))"
-    )
-
-    answer = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
-    )
-
-    assert "'x': 0.25" in answer.stdout
-    assert "0.5" in answer.stdout
-
-
-def test_a_misspelt_name_is_an_attribute_error_with_a_suggestion():
-    with pytest.raises(AttributeError, match="no attribute 'GMM1_pdf'; did you mean 'GMM1_lpdf'"):
-        _ = tpe.GMM1_pdf
+    assert caplog.messages == [
+        "TPE using 2 trials, 2 with a loss, best loss 0.5",
+        "TPE using 0 trials, 0 with a loss, no loss yet",
+    ]

@@ -96,9 +96,9 @@ def plot_estimators(
     tid: Any = None,
     path: Path | None = None,
     *,
-    gamma: float = tpe._default_gamma,
-    prior_weight: float = tpe._default_prior_weight,
-    n_startup_jobs: int = tpe._default_n_startup_jobs,
+    gamma: float | None = None,
+    prior_weight: float = 1.0,
+    n_startup_jobs: int = 10,
     title: str | None = None,
     axes: Sequence[Axes] | None = None,
 ) -> Figure:

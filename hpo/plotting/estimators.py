@@ -22,9 +22,10 @@ from hpo.exceptions import InvalidOptionValue
 from hpo.observations import Observations
 from hpo.plotting.history import crosses_at_the_top, legend_above, tidy
 from hpo.plotting.scale import Axes, Scale, as_space, hyperparameter_of, prior_of, wants_log_scale
-from hpo.surrogate.categorical import Categorical
-from hpo.surrogate.mixture import NormalMixture
-from hpo.surrogate.split import count_below, split_by_loss
+from hpo.space import Space
+from hpo.space.frozen import Frozen
+from hpo.surrogate.joint import Points
+from hpo.tree_model import History, Model
 
 if TYPE_CHECKING:
     from hpo.trials import Trials
@@ -110,7 +111,7 @@ class Explanation:
     def title(self) -> str:
         """What is shown, in two lines."""
         which = "the next trial" if self.tid is None else f"trial {self.tid}"
-        start = ", which is drawn at random" if self.is_startup else ""
+        start = ", one of the first" if self.is_startup else ""
         counted = f"{self.n_good} good of {self.n_trials} trials"
         return f"{self.scale.label} before {which}{start}\n{counted}"
 
@@ -119,6 +120,9 @@ def explain(
     trials: Trials, space: Any, label: str, tid: Any = None, options: tpe.Options | None = None
 ) -> Explanation:
     """Fit TPE's estimators of one hyperparameter as they were at one moment.
+
+    What is shown are the margins of the joint estimators. Where it depends on
+    choices whether the hyperparameter exists, they are those of its branch.
 
     Args:
         space: what was searched: a space, a Space or a Domain.
@@ -130,43 +134,42 @@ def explain(
         InvalidOptionValue: there is no such hyperparameter or trial.
     """
     options = tpe.Options() if options is None else options
-    hyperparameter = hyperparameter_of(as_space(space), label)
-    prior, observations = prior_of(hyperparameter), trials.observations()
-    rows = _rows_before(observations, tid)
-    own_value = None if tid is None else _value_in(observations, label, tid)
+    searched = as_space(space)
+    hyperparameter = hyperparameter_of(searched, label)
+    prior = prior_of(hyperparameter)
+    own_value = None if tid is None else _value_in(trials.observations(), label, tid)
+    before = _before(trials, tid)
+    history = History(searched, before, options)
+    model = Model(history, _branch_with(searched, history, label))
 
-    losses, values = observations.losses[rows], observations.column(label)[rows]
-    is_good = split_by_loss(losses, count_below(len(rows), options.gamma))
+    places = np.sort(np.concatenate([model.good, model.rest]))
+    values, is_good = before.column(label)[history.rows[places]], np.isin(places, model.good)
     is_known = np.isfinite(values)
-    below, above = values[is_good & is_known], values[~is_good & is_known]
-    good = tpe.fit_estimator(prior, below, options.prior_weight)
-    rest = tpe.fit_estimator(prior, above, options.prior_weight)
-
     own = [] if own_value is None else [own_value]
     scale = Scale.of(hyperparameter, np.append(values[is_known], own))
+    log_good, log_rest = _margins(model, label, scale.grid)
     return Explanation(
         scale=scale,
         values=values[is_known],
-        losses=losses[is_known],
+        losses=before.losses[history.rows[places]][is_known],
         is_good=is_good[is_known],
-        n_trials=len(rows),
-        n_good=int(is_good.sum()),
-        log_good=good.log_density(scale.grid),
-        log_rest=rest.log_density(scale.grid),
-        is_relative=not isinstance(good, (Categorical, NormalMixture)),
+        n_trials=len(places),
+        n_good=len(model.good),
+        log_good=log_good,
+        log_rest=log_rest,
+        is_relative=isinstance(prior, Frozen) and not prior.is_discrete,
         tid=tid,
         own_value=own_value,
-        is_startup=len(rows) < options.n_startup_jobs,
+        is_startup=len(history.rows) < options.n_startup_jobs,
     )
 
 
-def _rows_before(observations: Observations, tid: Any) -> npt.NDArray[np.int64]:
-    """Rows that TPE learns from, of the trials suggested before `tid`; shape (n,)."""
-    # TPE's own reading, so that the two cannot disagree about what counts.
-    rows = tpe.rows_to_learn_from(observations)
-    if tid is None:
-        return rows
+def _before(trials: Trials, tid: Any) -> Observations:
+    """What there was to see of the trials suggested before `tid`; of all, if it is None."""
+    observations = trials.observations()
     order = observations.order
+    if tid is None:
+        return observations
     place = np.flatnonzero(observations.tids[order] == tid)
     if not place.size:
         raise InvalidOptionValue(
@@ -175,12 +178,45 @@ def _rows_before(observations: Observations, tid: Any) -> npt.NDArray[np.int64]:
             if len(order)
             else f"there is no trial {tid!r}, because there are no trials yet"
         )
-    return rows[np.isin(rows, order[: place[0]])]
+    return observations.only(order[: place[0]])
+
+
+def _branch_with(space: Space, history: History, label: str) -> dict[str, int]:
+    """The branch in which the hyperparameter exists; of several, where most trials are."""
+    observations, rows = history.observations, history.rows
+    decided: dict[str, int] = {}
+    rows = rows[observations.active(label)[rows]]
+    for choice in space.choices_above(label):
+        taken = observations.column(choice)[rows]
+        taken = taken[~np.isnan(taken)]
+        if taken.size:
+            decided[choice] = int(np.bincount(taken.astype(np.int64)).argmax())
+            rows = rows[observations.column(choice)[rows] == decided[choice]]
+    return decided
+
+
+def _margins(model: Model, label: str, grid: Floats) -> tuple[Floats, Floats]:
+    """log l and log g of one hyperparameter alone, as densities of its value."""
+    coordinates = model.history.space.coordinates
+    x = np.full((len(coordinates.numeric), len(grid)), np.nan)
+    codes = np.full((len(coordinates.options), len(grid)), -1, dtype=np.int64)
+    log_scale: Floats = np.zeros(len(grid))
+    if label in coordinates.options:
+        codes[coordinates.options.index(label)] = grid.astype(np.int64)
+    else:
+        row = coordinates.numeric.index(label)
+        x[row] = grid
+        log_scale = coordinates.log_jacobian(row, grid)
+    lower, upper = coordinates.cells(x[coordinates.n_continuous :])
+    # Every other axis is inactive in these points, so it does not count.
+    points = Points(coordinates.to_unit(x), lower, upper, codes)
+    log_l, log_g = model.fit().log_densities(points)
+    return log_l + log_scale, log_g + log_scale
 
 
 def _value_in(observations: Observations, label: str, tid: Any) -> float | None:
-    value = float(observations.column(label)[observations.tids == tid][0])
-    return value if np.isfinite(value) else None
+    found = observations.column(label)[observations.tids == tid]
+    return float(found[0]) if found.size and np.isfinite(found[0]) else None
 
 
 # --- drawing ---

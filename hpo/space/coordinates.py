@@ -64,6 +64,7 @@ class Coordinates:
         self.free = tuple(name for name, each in hyperparameters.items() if each.prior is None)
         self.options = tuple(name for name, each in hyperparameters.items() if _is_choice(each))
         self.option_priors = tuple(_probabilities(hyperparameters[name]) for name in self.options)
+        self._n_options = np.array([[len(p0)] for p0 in self.option_priors]).reshape(-1, 1)
         axes: dict[str, Prior] = {
             name: each.prior
             for name, each in hyperparameters.items()
@@ -81,6 +82,7 @@ class Coordinates:
             [_latent_bounds(prior) for prior in priors]
         )
         self._step, self._least = _as_columns([_step_and_least(prior) for prior in priors])
+        self._lowest, self._highest = _as_columns([prior.bounds for prior in priors])
         self._is_log = np.array([prior.is_log for prior in priors], dtype=np.bool_)
         self._log_rows = np.flatnonzero(self._is_log)
         self._discrete = slice(self.n_continuous, None)
@@ -110,6 +112,9 @@ class Coordinates:
             with np.errstate(over="ignore", invalid="ignore"):
                 n_steps = np.rint(discrete / step)
                 discrete[:] = np.where(np.isfinite(n_steps), n_steps * step, discrete)
+            # Halfway between two values rounding may leave the range.
+            within = (self._lowest[self._discrete], self._highest[self._discrete])
+            np.clip(discrete, *within, out=discrete)
         for row, prior in self._frozen.items():
             z[row] = prior.ppf(np.clip(u[row], LEAST_QUANTILE, 1.0 - LEAST_QUANTILE))
         return z
@@ -146,6 +151,18 @@ class Coordinates:
         u: Floats = (0.5 * inside - 0.5 * origin) / (0.5 * self._end[rows] - 0.5 * origin)
         return u
 
+    def log_jacobian(self, row: int, x: Floats) -> Floats:
+        """log du/dx at values of one continuous hyperparameter, shape of `x`.
+
+        0 on a discrete axis, where values have probabilities, and where only scipy
+        knows the distribution: a density in u is then relative to the prior's.
+        """
+        if row >= self.n_continuous or row in self._frozen:
+            return np.zeros_like(x)
+        width = 0.5 * self._end[row] - 0.5 * self._origin[row]
+        log_slope = -np.log(width) - math.log(2.0)
+        return np.asarray(log_slope - (np.log(x) if self._is_log[row] else 0.0)) * np.ones_like(x)
+
     @property
     def half_cell(self) -> Floats:
         """Half the width of a discrete axis' usual cell, in unit coordinates, shape (D, 1).
@@ -159,22 +176,18 @@ class Coordinates:
 
     # --- choices ---
 
-    def to_codes(self, columns: Sequence[Floats]) -> Codes:
-        """Codes from one column of option numbers for each choice, NaN where inactive.
+    def to_codes(self, columns: Floats) -> Codes:
+        """Codes from the numbers of options, NaN where inactive.
 
         Args:
-            columns: as many as `options`, each of shape (n,).
+            columns: shape (O, n).
 
         Returns:
             Shape (O, n). A number that is no option (of a space that had more
             options once) counts as inactive.
         """
-        n = len(columns[0]) if columns else 0
-        codes = np.full((len(self.options), n), -1, dtype=np.int64)
-        for row, (column, prior) in enumerate(zip(columns, self.option_priors, strict=True)):
-            is_option = (column >= 0) & (column < len(prior))
-            codes[row, is_option] = column[is_option].astype(np.int64)
-        return codes
+        is_option = (columns >= 0) & (columns < self._n_options)
+        return np.where(is_option, columns, -1.0).astype(np.int64)
 
 
 def _is_choice(parameter: Hyperparameter) -> bool:

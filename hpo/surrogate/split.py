@@ -1,15 +1,19 @@
 """Which trials are good: the split that the two Parzen estimators are fitted to.
 
     symbol   meaning                                                  shape
-    N        number of trials, whatever became of them
+    N        number of trials, whatever became of them                  scalar
+    n        number of trials with a loss                              scalar
     losses   loss of each trial in order of suggestion, NaN if none     (N,)
-    n_below  min(ceil(gamma sqrt(N)), cap): how many trials are good    (1)
+
+    n_below = min(ceil(gamma sqrt(N)), 25)                              (1)
+    n_below = min(ceil(beta n), 25)                                     (2)
 
 A trial without a loss, because it failed or is still running, is never good: it
 joins the others and so pushes the search away from where it stands.
 
-Source: hyperopt.tpe.ap_split_trials; gamma as in hyperopt, so with the defaults
-N = 20, 100, 400 have 2, 3, 5 good trials.
+Source: hyperopt.tpe.ap_split_trials for (1), so with hyperopt's gamma of 0.25
+N = 20, 100, 400 have 2, 3, 5 good trials; optuna and Watanabe, arXiv 2304.11127,
+section 3.1, for (2).
 """
 
 from __future__ import annotations
@@ -28,6 +32,11 @@ def count_below(n_trials: int, gamma: float, cap: int = MAX_BELOW) -> int:
     return min(math.ceil(gamma * math.sqrt(n_trials)), cap)
 
 
+def fraction_below(n_losses: int, beta: float, cap: int = MAX_BELOW) -> int:
+    """How many of `n_losses` trials with a loss are good; equation (2)."""
+    return min(math.ceil(beta * n_losses), cap)
+
+
 def split_by_loss(losses: npt.ArrayLike, n_below: int) -> npt.NDArray[np.bool_]:
     """Mark the `n_below` trials with the least losses.
 
@@ -39,8 +48,12 @@ def split_by_loss(losses: npt.ArrayLike, n_below: int) -> npt.NDArray[np.bool_]:
         True for the good trials, shape (N,). Of equal losses the earlier counts as better.
     """
     values = np.asarray(losses, dtype=np.float64)
+    n_marked = min(n_below, int(np.count_nonzero(~np.isnan(values))))
+    if n_marked == 0:
+        return np.zeros(values.size, dtype=np.bool_)
     # NaN sorts last, behind an infinite loss.
-    best = np.argsort(values, kind="stable")[:n_below]
-    is_below = np.zeros(values.size, dtype=np.bool_)
-    is_below[best[~np.isnan(values[best])]] = True
+    worst = np.partition(values, n_marked - 1)[n_marked - 1]
+    is_below: npt.NDArray[np.bool_] = values < worst
+    n_ties = n_marked - np.count_nonzero(is_below)
+    is_below[np.flatnonzero(values == worst)[:n_ties]] = True
     return is_below

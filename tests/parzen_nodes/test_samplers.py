@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpo import hp, tpe
+from hpo import hp, univariate
 from hpo.parzen_nodes import adaptive_parzen_sampler, adaptive_parzen_samplers
 from hpo.pyll import as_apply, rec_eval, scope
 from hpo.space import Space
@@ -54,7 +54,7 @@ def test_an_expression_tells_the_density_that_suggest_computes(name, has_observa
     draws, log_density = draws_and_log_density(name, arguments, observed)
 
     prior = Space(hyperparameter).hyperparameters["x"].prior
-    estimator = tpe.fit_estimator(prior, np.asarray(observed, dtype=float), 1.0)
+    estimator = univariate.fit_estimator(prior, np.asarray(observed, dtype=float), 1.0)
     assert draws.shape == (N_DRAWS,)
     assert log_density == pytest.approx(estimator.log_density(draws), abs=1e-9)
     assert all(prior.contains(value) for value in draws.tolist())

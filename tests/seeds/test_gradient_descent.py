@@ -78,7 +78,7 @@ def test_progress_and_the_best_so_far_show_without_any_code(capfd):
 
     shown = "".join(capfd.readouterr())
     least = objective(tuple(BEST.values()))["loss"]
-    assert "30" in shown
+    assert "after 6 trials no configuration is left" in shown
     assert f"best loss: {least:.6g}" in shown
 
 
@@ -93,7 +93,8 @@ def test_the_best_so_far_is_saved_while_the_search_runs(tmp_path):
 
     tune(trials_save_file=path, early_stop_fn=watch, show_progressbar=False)
 
-    assert len(saved) >= 28
+    # One look after each of the six combinations.
+    assert len(saved) >= 5
     assert saved[-1] == BEST
 
 

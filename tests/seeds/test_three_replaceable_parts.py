@@ -115,7 +115,7 @@ def test_every_search_works_on_every_space(problem, search):
         algo=SEARCHES[search],
         max_evals=30,
         trials=trials,
-        rstate=np.random.default_rng(0),
+        rstate=np.random.default_rng(1),
         show_progressbar=False,
     )
 

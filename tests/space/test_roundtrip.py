@@ -129,7 +129,8 @@ def test_tpe_learns_from_stored_trials_of_any_space(store, recipe, seed):
     domain, trials = Domain(None, recipe.build()), new_trials(store)
 
     for n_done in range(4):
-        _, read = suggest_and_insert(tpe, domain, trials, seed, n_startup_jobs=2, verbose=False)
+        # As for a noisy objective, because some spaces have fewer than four configurations.
+        _, read = suggest_and_insert(tpe, domain, trials, seed, n_startup_jobs=2, noisy=True)
         expected, _ = recipe.expect(by_number(domain.space, active_values(read)))
         assert with_types(domain.space.evaluate(active_values(read))) == with_types(expected)
         held = store.claim("worker", exp_key=trials.exp_key)

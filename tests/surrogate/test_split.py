@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from hpo.surrogate.split import count_below, split_by_loss
+from hpo.surrogate.split import count_below, fraction_below, split_by_loss
 
 
 @pytest.mark.parametrize(
@@ -13,6 +15,13 @@ from hpo.surrogate.split import count_below, split_by_loss
 )
 def test_the_number_of_good_trials_grows_with_the_root_up_to_25(n_trials, n_good):
     assert count_below(n_trials, gamma=0.25) == n_good
+
+
+@pytest.mark.parametrize(
+    ("n_losses", "n_good"), [(0, 0), (1, 1), (10, 1), (11, 2), (100, 10), (249, 25), (10**6, 25)]
+)
+def test_or_with_the_number_of_losses_up_to_25(n_losses, n_good):
+    assert fraction_below(n_losses, beta=0.1) == n_good
 
 
 def test_the_least_losses_are_good():
@@ -23,6 +32,8 @@ def test_the_least_losses_are_good():
 
 def test_of_equal_losses_the_earlier_is_better():
     assert split_by_loss([1.0] * 100, 3).nonzero()[0].tolist() == [0, 1, 2]
+    assert split_by_loss([2.0, 1.0, 2.0, 0.0, 2.0], 4).tolist() == [True, True, True, True, False]
+    assert split_by_loss([-np.inf, np.inf, -np.inf], 1).tolist() == [True, False, False]
 
 
 def test_a_trial_without_a_loss_is_never_good():
@@ -32,3 +43,17 @@ def test_a_trial_without_a_loss_is_never_good():
 
 def test_no_trials_can_be_split():
     assert split_by_loss([], 3).tolist() == []
+    assert not split_by_loss([1.0, 2.0], 0).any()
+
+
+losses = st.lists(
+    st.sampled_from([0.0, 1.0, -1.0, np.nan, np.inf, -np.inf]) | st.floats(), max_size=40
+)
+
+
+@given(losses, st.integers(0, 50))
+def test_it_equals_sorting_by_loss_and_age(losses, n_below):
+    with_loss = [i for i, loss in enumerate(losses) if not np.isnan(loss)]
+    expected = sorted(with_loss, key=lambda i: (losses[i], i))[:n_below]
+
+    assert split_by_loss(losses, n_below).nonzero()[0].tolist() == sorted(expected)

@@ -1,0 +1,359 @@
+"""What TPE thinks: the trials as arrays, the two estimators, the candidates and their scores.
+
+`hpo.tpe` asks for one suggestion after another; here is how each comes about:
+
+    History   the trials in order, and which branch of the space to look into
+    Model     l and g of one branch
+    Lot       the candidates for one suggestion, with log l and log g
+    Crowd     several lots at once, each pick keeping the others away
+
+Symbols and shapes are those of `hpo.tpe` and `hpo.surrogate.joint`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hpo.algobase import as_integer, as_real, choose_root_first, known_rows
+from hpo.observations import Observations
+from hpo.space import Hyperparameter, Space
+from hpo.surrogate.bandit import choose_branch
+from hpo.surrogate.joint import Axes, JointParzens, Points
+from hpo.surrogate.smoothing import smoothed_losses
+from hpo.surrogate.split import count_below, fraction_below, split_by_loss
+from hpo.surrogate.weights import improvement_weights
+
+__all__ = ["Branch", "Crowd", "History", "Lot", "Model", "Options", "axes_of"]
+
+Floats = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int64]
+# The choices that were decided beforehand, root first: pairs (label, branch).
+Branch = tuple[tuple[str, int], ...]
+
+# How many trials the prior weighs in a wide l.
+_WIDE_PRIOR_WEIGHT = 5.0
+# Smoothing compares every trial with every other: of more than these, only the best
+# half and the latest half.
+_MAX_SMOOTHED = 500
+# So many suggestions' candidates are scored in one go: more would not fit the cache.
+_LOTS_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Options:
+    """How `suggest` works; see there.
+
+    Raises:
+        InvalidOption: one of them is of the wrong type or out of range.
+    """
+
+    prior_weight: float = 1.0
+    n_startup_jobs: int = 10
+    n_EI_candidates: int = 24
+    gamma: float | None = None
+    below_fraction: float = 0.10
+    least_sigma: float = 0.03
+    max_kernels: int = 256
+    noisy: bool = False
+
+    def __post_init__(self) -> None:
+        as_real("prior_weight", self.prior_weight, at_least=0.0)
+        as_integer("n_startup_jobs", self.n_startup_jobs, at_least=0)
+        as_integer("n_EI_candidates", self.n_EI_candidates, at_least=1)
+        if self.gamma is not None:
+            as_real("gamma", self.gamma, above=0.0)
+        as_real("below_fraction", self.below_fraction, above=0.0)
+        as_real("least_sigma", self.least_sigma, above=0.0)
+        as_integer("max_kernels", self.max_kernels, at_least=2)
+
+
+class History:
+    """The trials as arrays.
+
+    Attributes:
+        rows: in `observations`, in order of suggestion; shape (N,).
+        losses: NaN for a trial that failed or still runs; shape (N,). Of a noisy
+            objective they are smoothed.
+    """
+
+    def __init__(self, space: Space, observations: Observations, options: Options) -> None:
+        self.space, self.options = space, options
+        self.axes = axes_of(space)
+        self.observations = observations
+        self.rows = known_rows(observations)
+        self.losses = observations.losses[self.rows]
+        variances = observations.loss_variances[self.rows]
+        if options.noisy or (variances > 0).any():
+            self.losses = self._smoothed(variances)
+
+    def choose_branch(self, rng: np.random.Generator) -> Branch:
+        """Decide one choice that has hyperparameters in its branches, and those above it."""
+        deciding = self.space.deciding_choices
+        if not deciding:
+            return ()
+        target = list(deciding)[int(rng.integers(len(deciding)))]
+        decided: dict[str, int] = {}
+        rows, losses = self.rows, self.losses
+        for label in (*self.space.choices_above(target), target):
+            if label not in self.space.active_labels(decided):
+                continue
+            branches = self.observations.column(label)[rows]
+            decided[label] = choose_branch(rng, branches, losses, deciding[label])
+            is_inside = branches == decided[label]
+            rows, losses = rows[is_inside], losses[is_inside]
+        return tuple(decided.items())
+
+    def inside(self, decided: Mapping[str, int]) -> Rows:
+        """Places in `rows` of the trials that took these branches."""
+        is_inside = np.ones(len(self.rows), dtype=np.bool_)
+        for label, branch in decided.items():
+            is_inside &= self.observations.column(label)[self.rows] == branch
+        return np.flatnonzero(is_inside)
+
+    def points(self, places: Rows) -> tuple[Floats, npt.NDArray[np.int64]]:
+        """Coordinates (D, n) and codes (O, n) of trials."""
+        rows, coordinates = self.rows[places], self.space.coordinates
+        u = coordinates.to_unit(self.observations.table(coordinates.numeric, rows))
+        codes = coordinates.to_codes(self.observations.table(coordinates.options, rows))
+        return u, codes
+
+    def _smoothed(self, variances: Floats) -> Floats:
+        """Smoothed losses of the best trials, and of the latest; of others the losses."""
+        known = np.flatnonzero(~np.isnan(self.losses))
+        if len(known) > _MAX_SMOOTHED:
+            best = known[np.argsort(self.losses[known], kind="stable")[: _MAX_SMOOTHED // 2]]
+            known = np.union1d(best, known[-_MAX_SMOOTHED // 2 :])
+        u, codes = self.points(known)
+        coordinates = self.space.coordinates
+        discrete = slice(coordinates.n_continuous, None)
+        lower, upper = coordinates.cells(coordinates.from_unit(u)[discrete])
+        smoothed: Floats = self.losses.copy()
+        smoothed[known] = smoothed_losses(
+            self.axes, Points(u, lower, upper, codes), self.losses[known], variances[known]
+        )
+        return smoothed
+
+
+class Model:
+    """l and g, fitted to the trials of one branch.
+
+    Attributes:
+        decided: the choices that were made beforehand, {label: branch}.
+        good, rest: places of the trials in the history.
+    """
+
+    def __init__(self, history: History, decided: Mapping[str, int]) -> None:
+        self.history, self.decided = history, decided
+        options = history.options
+        places = history.inside(decided) if decided else np.arange(len(history.rows))
+        losses = history.losses[places]
+        n_losses = int(np.count_nonzero(~np.isnan(losses)))
+        if options.gamma is None:
+            n_good = max(1, fraction_below(n_losses, options.below_fraction))
+        else:
+            n_good = count_below(len(losses), options.gamma)
+        is_good = split_by_loss(losses, n_good)
+        self.good, self.rest = places[is_good], places[~is_good]
+        rest_losses = losses[~is_good]
+        # No loss is left where all the others failed or still run.
+        threshold = float(np.nanmin(rest_losses)) if n_losses > is_good.sum() else np.nan
+        self.weights = improvement_weights(losses[is_good], threshold)
+
+    @cached_property
+    def kernels_of_rest(self) -> Rows:
+        """Places of the trials that are kernels of g: at most `max_kernels`."""
+        limit = self.history.options.max_kernels
+        if len(self.rest) <= limit:
+            return self.rest
+        is_pending = self.history.observations.is_pending[self.history.rows[self.rest]]
+        pending, ended = self.rest[is_pending], self.rest[~is_pending]
+        # Of those that run, at least the latest half of the limit.
+        pending = pending[-max(limit // 2, limit - len(ended)) :]
+        evenly = np.linspace(0, len(ended) - 1, limit - len(pending)).astype(np.int64)
+        return np.asarray(np.sort(np.concatenate([ended[evenly], pending])))
+
+    def fit(self, *, is_wide: bool = False) -> JointParzens:
+        """The two estimators, l and g."""
+        return self._wide if is_wide else self._narrow
+
+    @cached_property
+    def _narrow(self) -> JointParzens:
+        return self._fit(self.history.options.prior_weight)
+
+    @cached_property
+    def _wide(self) -> JointParzens:
+        return self._fit(self.history.options.prior_weight * _WIDE_PRIOR_WEIGHT)
+
+    def _fit(self, prior_weight_of_l: float) -> JointParzens:
+        history, options, rest = self.history, self.history.options, self.kernels_of_rest
+        u, codes = self._points
+        return JointParzens(
+            history.axes, u, codes, [len(self.good), len(rest)],
+            np.concatenate([self.weights, np.ones(len(rest))]),
+            [prior_weight_of_l, options.prior_weight], options.least_sigma,
+        )  # fmt: skip
+
+    @cached_property
+    def _points(self) -> tuple[Floats, npt.NDArray[np.int64]]:
+        return self.history.points(np.concatenate([self.good, self.kernels_of_rest]))
+
+    def draw(self, rng: np.random.Generator, is_wide: bool, n_lots: int = 1) -> list[Lot]:
+        """Draw candidates from l, and score them, for several suggestions at once."""
+        n_candidates = self.history.options.n_EI_candidates
+        lots: list[Lot] = []
+        while len(lots) < n_lots:
+            n_now = min(_LOTS_AT_ONCE, n_lots - len(lots))
+            drawn = Candidates(self, self.fit(is_wide=is_wide), rng, n_now * n_candidates)
+            lots += [Lot(drawn, place * n_candidates, n_candidates) for place in range(n_now)]
+        return lots
+
+
+class Candidates:
+    """Draws from l, and what both estimators say of them.
+
+    Attributes:
+        columns: {label: value}, active or not; arrays of shape (C,).
+        is_active: {label: in which candidates it is active}, arrays of shape (C,).
+        points: the candidates as the estimators see them.
+        log_l, log_g: of each candidate; shape (C,).
+        n_kernels: total weight of the kernels of g.
+    """
+
+    def __init__(
+        self, model: Model, l_and_g: JointParzens, rng: np.random.Generator, n: int
+    ) -> None:
+        self.model = model
+        space = model.history.space
+        coordinates = space.coordinates
+        u, codes = l_and_g.sample(rng, n)
+        for label, branch in model.decided.items():
+            codes[coordinates.options.index(label)] = branch
+        x = coordinates.from_unit(u)
+        discrete = slice(coordinates.n_continuous, None)
+        if coordinates.n_continuous < len(u):
+            u[discrete] = coordinates.to_unit(x)[discrete]
+        lower, upper = coordinates.cells(x[discrete])
+        self.columns = dict(zip(coordinates.numeric, x, strict=True))
+        self.columns.update(zip(coordinates.options, codes.copy(), strict=True))
+        self.is_active = space.active_masks(self.columns, n)
+        if not space.is_flat:
+            for row, label in enumerate(coordinates.numeric):
+                u[row, ~self.is_active[label]] = np.nan
+            for row, label in enumerate(coordinates.options):
+                codes[row, ~self.is_active[label]] = -1
+        self.points = Points(u, lower, upper, codes, is_complete=space.is_flat)
+        self.log_l, self.log_g = l_and_g.log_densities(self.points)
+        self.n_kernels = len(model.kernels_of_rest) + model.history.options.prior_weight
+
+
+class Lot:
+    """The candidates for one suggestion.
+
+    Attributes:
+        drawn: where they are among others that were drawn with them.
+        log_l, log_g: of each candidate; shape (C,).
+        picked: the candidate that was looked at last.
+    """
+
+    def __init__(self, drawn: Candidates, start: int, n: int) -> None:
+        self.drawn, self.place = drawn, slice(start, start + n)
+        self.model = drawn.model
+        self.log_l, self.log_g = drawn.log_l[self.place], drawn.log_g[self.place]
+        self.picked = 0
+
+    @property
+    def score(self) -> Floats:
+        """log l - log g, shape (C,)."""
+        return self.log_l - self.log_g
+
+    def by_score(self) -> Iterator[int]:
+        """Candidates, the best first; sets `picked`."""
+        for index in np.argsort(-self.score, kind="stable").tolist():
+            self.picked = index
+            yield index
+
+    def values(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
+        """{label: value} of a candidate's active hyperparameters; a choice by index."""
+        space, columns = self.model.history.space, self.drawn.columns
+        place = self.place.start + index
+        if space.coordinates.free:
+            return choose_root_first(space, rng, lambda label, _: columns[label][place].item())
+        return {
+            label: _as_value(space.hyperparameters[label], columns[label][place].item())
+            for label, is_active in self.drawn.is_active.items()
+            if is_active[place]
+        }
+
+
+def _as_value(parameter: Hyperparameter, number: float) -> Any:
+    value = parameter.as_value(number)
+    if not parameter.is_integer or parameter.prior is None:
+        return value
+    # Beyond 2^53 a float is not exact enough to stay inside the bounds.
+    low, high = parameter.prior.bounds
+    return max(low, min(value, high))
+
+
+class Crowd:
+    """The candidates of several lots, M together, which must keep out of each other's way."""
+
+    def __init__(self, lots: Sequence[Lot]) -> None:
+        points = [(lot.drawn.points, lot.place) for lot in lots]
+        u = np.concatenate([every.u[:, place] for every, place in points], axis=1)
+        self._codes = np.concatenate([every.codes[:, place] for every, place in points], axis=1)
+        self._log_g = np.concatenate([lot.log_g for lot in lots])
+        n_candidates = len(lots[0].log_g)
+        self._n_kernels = np.repeat([lot.drawn.n_kernels for lot in lots], n_candidates)
+        self._starts: dict[int, int] = {}
+        for number, lot in enumerate(lots):
+            start = number * n_candidates
+            self._starts[id(lot)] = start
+            # From now on a lot's scores are read from the common array.
+            lot.log_g = self._log_g[start : start + n_candidates]
+        axes, options = lots[0].model.history.axes, lots[0].model.history.options
+        sigmas = np.maximum(options.least_sigma, axes.half_cells)
+        # The density at a kernel's centre; on a discrete axis the probability of its cell.
+        widths = np.where(axes.half_cells > 0, 2.0 * axes.half_cells, 1.0)
+        peaks = widths / (sigmas * math.sqrt(2.0 * math.pi))
+        log_peaks = np.log(np.where(axes.half_cells > 0, np.minimum(peaks, 1.0), peaks))
+        self._is_active = (~np.isnan(u)).astype(np.float64)
+        self._scaled = np.nan_to_num(u / sigmas)
+        self._log_peaks = log_peaks
+
+    def avoid(self, lot: Lot) -> None:
+        """Count what was picked from a lot as one more kernel of every lot's g.
+
+        The kernel has the least deviation everywhere, and is not cut at the bounds:
+        near enough, because all it has to do is to keep the next ones away.
+        """
+        picked = self._starts[id(lot)] + lot.picked
+        # Only those after it are still to be picked from.
+        later = slice(self._starts[id(lot)] + len(lot.log_g), None)
+        # Where it is inactive in either the prior stands, whose density is about 1.
+        in_both = self._is_active[:, later] * self._is_active[:, picked, None]
+        distances = (self._scaled[:, later] - self._scaled[:, picked, None]) * in_both
+        log_kernel = (self._log_peaks * in_both - 0.5 * distances * distances).sum(axis=0)
+        is_elsewhere = (self._codes[:, later] != self._codes[:, picked, None]).any(axis=0)
+        log_kernel[is_elsewhere] = -np.inf
+        n, log_g = self._n_kernels[later], self._log_g[later]
+        np.logaddexp(log_g + np.log(n), log_kernel, out=log_g)
+        log_g -= np.log(n + 1.0)
+        n += 1.0
+
+
+@functools.lru_cache(maxsize=32)
+def axes_of(space: Space) -> Axes:
+    """The space's axes, as the estimators know them."""
+    coordinates = space.coordinates
+    return Axes(
+        coordinates.n_continuous, coordinates.low, coordinates.high,
+        coordinates.half_cell, coordinates.option_priors,
+    )  # fmt: skip
