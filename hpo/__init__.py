@@ -12,7 +12,21 @@ MongoDB database (`trials="mongodb://…"`). The names are those of hyperopt.
 import importlib
 from typing import TYPE_CHECKING
 
-from hpo import anneal, early_stop, exceptions, hp, mix, pyll, rand, spec, tpe
+from hpo import (
+    anneal,
+    auto,
+    cma,
+    early_stop,
+    exceptions,
+    grid,
+    hp,
+    mix,
+    pyll,
+    qmc,
+    rand,
+    spec,
+    tpe,
+)
 from hpo.ctrl import Ctrl
 from hpo.document import (
     JOB_STATE_CANCEL,
@@ -62,7 +76,11 @@ __all__ = [  # noqa: RUF022  (grouped by theme)
     "rand",
     "tpe",
     "anneal",
+    "qmc",
+    "grid",
+    "cma",
     "mix",
+    "auto",
     # trials
     "Trials",
     "MongoTrials",
