@@ -52,6 +52,7 @@ from hpo.fmin import (
     space_eval,
 )
 from hpo.mongo_trials import MongoTrials
+from hpo.robust import robust_trial
 from hpo.trials import Trials, trials_from_docs
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ __all__ = [  # noqa: RUF022  (grouped by theme)
     "Trials",
     "MongoTrials",
     "trials_from_docs",
+    "robust_trial",
     "Domain",
     "Ctrl",
     # what a trial says of itself

@@ -149,6 +149,11 @@ def _build_parser() -> tuple[_Parser, dict[str, _Parser]]:
     _add_experiment(best)
     best.add_argument("-n", type=_positive, default=5, metavar="N", help="how many (default 5)")
 
+    again = command("replay", show_replay, "compute a suggestion again, and compare")
+    _add_url(again)
+    _add_experiment(again)
+    again.add_argument("tid", type=int, metavar="TID", help="the trial's id")
+
     requeue = command("requeue", requeue_expired, "hand out again the trials of dead workers")
     _add_url(requeue)
     requeue.add_argument("exp_key", nargs="?", metavar="K", help="only those of this experiment")
@@ -397,6 +402,31 @@ def show_best(args: argparse.Namespace) -> int:
     ]
     _print_table(["trial", "loss", "parameters"], rows, n_left=1)
     return EXIT_OK
+
+
+def show_replay(args: argparse.Namespace) -> int:
+    """Compute the suggestion of one trial again and print both."""
+    from hpo.mongo_trials import MongoTrials
+    from hpo.replay import replay
+    from hpo.store.mongo.url import read_url
+
+    with _store(args) as store:
+        exp_key = _existing(store, args.exp_key)
+    trials = MongoTrials(read_url(args.url), exp_key=exp_key)
+    try:
+        replayed = replay(trials, args.tid)
+    finally:
+        trials.close()
+    rows = [
+        [label, repr(replayed.stored.get(label)), repr(replayed.values.get(label))]
+        for label in dict.fromkeys([*replayed.stored, *replayed.values])
+    ]
+    _print_table(["label", "stored", "again"], rows, n_left=3)
+    if replayed.is_same:
+        print(f"the same, by {replayed.suggested_by['algorithm']}")
+        return EXIT_OK
+    print(f"differs in {', '.join(replayed.differing)}")
+    return EXIT_NOTHING
 
 
 # --- putting them in order ------------------------------------------------------------

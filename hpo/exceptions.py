@@ -18,6 +18,7 @@
     │   └── InvalidOptionValue (ValueError)  of the right type, without sense
     ├── AllTrialsFailed                   there is no best trial
     ├── SpaceExhausted                    every configuration has been tried
+    ├── HistoryChanged                    a suggestion cannot be computed again
     ├── ObjectiveError
     │   ├── UnpicklableObjective          cannot leave the driver
     │   └── UnloadableObjective           cannot be rebuilt on this worker
@@ -56,6 +57,7 @@ __all__ = [
     "DuplicateTrial",
     "EmbeddedServerError",
     "EmptySpace",
+    "HistoryChanged",
     "HpoError",
     "InvalidAnnotatedParameter",
     "InvalidConfiguration",
@@ -205,6 +207,21 @@ class SpaceExhausted(HpoError):
         return (
             f"after {self.n_trials} trials no configuration is left that was not tried; if the "
             "objective is noisy, say so (noisy=True), and they are tried again"
+        )
+
+
+class HistoryChanged(HpoError):
+    """The trials that a suggestion was based on are not the same any more."""
+
+    def __init__(self, recorded: str, present: str) -> None:
+        super().__init__(recorded, present)
+        self.recorded, self.present = recorded, present
+
+    def __str__(self) -> str:
+        return (
+            f"the trials that had been seen have the digest {self.present} (number:hash) instead "
+            f"of {self.recorded}: some were deleted or altered since, so the suggestion cannot "
+            "be computed again"
         )
 
 

@@ -9,7 +9,8 @@ was the last one, and which of those up to it had not ended yet.
         algorithm: "tpe", version: 1, options: {…}, seed: 123, search_seed: 7,
         start: 3,                     place among the first trials, if it is one of them
         seen: {last: 41, pending: "38,40-41", digest: "41:9f…"},
-        batch: {first: 42, place: 0}  the ids asked for together, and which of them this is
+        batch: {first: 42, place: 0, size: 1}  of the ids asked for together: the first, which
+                                  of them this is, how many they were
     }
 """
 
@@ -73,7 +74,7 @@ class Provenance:
             "seed": self.seed,
             "search_seed": self.search_seed,
             "seen": dict(self.seen),
-            "batch": {"first": new_ids[0], "place": place},
+            "batch": {"first": new_ids[0], "place": place, "size": len(new_ids)},
         }
         return record if start is None else {**record, "start": start}
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from hpo.algobase import reject_unknown_options, suggestion_rng
+from hpo.algobase import as_seed, reject_unknown_options, suggestion_rng
 from hpo.document import Document, Tid
 from hpo.space import Space
 
 __all__ = ["as_columns", "suggest", "suggest_batch", "suggest_values"]
+
+VERSION = 1
 
 Columns = dict[str, list[Any]]
 
@@ -36,8 +38,12 @@ def suggest(
         InvalidOption: an option was given; random search has none.
     """
     reject_unknown_options("rand.suggest", unknown, known=())
-    values = [suggest_values(domain.space, tid, seed) for tid in new_ids]
-    documents: list[Document] = domain.new_trials(trials, new_ids, values)
+    seed_word = as_seed(seed)
+    values = [suggest_values(domain.space, tid, seed_word) for tid in new_ids]
+    record = {"algorithm": "rand", "version": VERSION, "seed": seed_word}
+    documents: list[Document] = domain.new_trials(
+        trials, new_ids, values, [record for _ in new_ids]
+    )
     return documents
 
 

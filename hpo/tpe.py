@@ -55,7 +55,7 @@ from hpo.space import Space
 from hpo.tree_model import Crowd, History, Lot, Model, Options
 from hpo.univariate import suggest as hyperopt_suggest
 
-__all__ = ["Options", "hyperopt_suggest", "suggest", "suggest_values"]
+__all__ = ["Options", "hyperopt_suggest", "suggest", "suggest_in_turn", "suggest_values"]
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ def suggest(
         observations = observations.copy()
     with observations.provisional():
         chosen = list(
-            _suggest_in_turn(
+            suggest_in_turn(
                 domain.space, observations, new_ids, seed_word, options, domain.search_seed
             )
         )
@@ -173,7 +173,7 @@ def suggest_values(
         SpaceExhausted: every configuration has been tried.
     """
     options = Options() if options is None else options
-    for pick in _suggest_in_turn(space, observations, [tid], as_seed(seed), options, search_seed):
+    for pick in suggest_in_turn(space, observations, [tid], as_seed(seed), options, search_seed):
         return pick.values
     raise SpaceExhausted(len(observations.history))
 
@@ -191,7 +191,7 @@ class Pick:
     start: int | None = None
 
 
-def _suggest_in_turn(
+def suggest_in_turn(
     space: Space,
     observations: Observations,
     tids: Sequence[Tid],
@@ -199,7 +199,11 @@ def _suggest_in_turn(
     options: Options,
     search_seed: int | None,
 ) -> Iterator[Pick]:
-    """Choose for one tid after the other; those before are added as pending trials."""
+    """Choose for one tid after the other.
+
+    Whoever asks for several encloses this in `observations.provisional()`: each
+    choice is added as a pending trial, for the next ones to see.
+    """
     key = seed if search_seed is None else search_seed
     todo = list(tids)
     while todo:

@@ -33,7 +33,7 @@ LAYERS = (
     {"tree_model", "univariate"},
     {"robust"},
     {"tpe", "anneal", "qmc", "grid", "cma", "gp", "atpe"},
-    {"mix", "auto"},
+    {"mix", "auto", "replay"},
     {"early_stop", "progress", "plotting", "graph_viz", "pool"},
     {"demand", "points"},
     {"driver"},

@@ -15,10 +15,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pymongo
 import pytest
 
-from hpo import cli
+from hpo import Domain, FMinIter, MongoTrials, cli, tpe
+from hpo import hp as hp_space
 from hpo.document import Claim, new_trial
 from hpo.store.base import WorkerPresence
 from hpo.store.mongo import MongoStore
@@ -151,6 +153,28 @@ def test_best_of_an_experiment_that_has_no_result_yet_exits_1(hpo, store):
 
     assert code == 1
     assert "no trial of 'digits' has finished" in err
+
+
+def test_replay_computes_a_suggestion_again_and_tells_when_it_was_altered(hpo, store, mongo_url):
+    space = {"x": hp_space.uniform("x", 0, 1), "n": hp_space.randint("n", 9)}
+    trials = MongoTrials(mongo_url, exp_key="digits")
+    search = FMinIter(
+        tpe.suggest,
+        Domain(lambda config: config["x"], space),
+        trials,
+        np.random.default_rng(0),
+        max_queue_len=15,
+    )
+    search.run(15, block_until_done=False)
+    *_, last = trials.tids
+    trials.close()
+
+    assert hpo("replay", "digits", str(last))[::2] == (0, "")
+    store.jobs.update_one({"tid": last}, {"$set": {"misc.vals.n": [8.5]}})
+    code, out, _ = hpo("replay", "digits", str(last))
+
+    assert code == 1
+    assert out.splitlines()[-1] == "differs in n"
 
 
 def test_an_experiment_that_does_not_exist_is_answered_with_the_one_meant(hpo, store):

@@ -10,6 +10,7 @@ import pytest
 from hpo import exceptions
 from hpo.exceptions import (
     DuplicateTrial,
+    HistoryChanged,
     HpoError,
     LeaseLost,
     SpaceChanged,
@@ -23,6 +24,7 @@ ALL = [
     if issubclass(member, Exception)
 ]
 EXAMPLES = {
+    HistoryChanged: HistoryChanged("7:00ff", "6:00aa"),
     LeaseLost: LeaseLost(7, "node1:10", 2),
     DuplicateTrial: DuplicateTrial([3]),
     SpaceChanged: SpaceChanged("digits", ["lr: removed"]),

@@ -74,7 +74,7 @@ def test_the_record_holds_everything_that_determines_a_suggestion():
         "seed": 123,
         "search_seed": 7,
         "seen": {"last": 4, "pending": "2-3", "digest": observations.digest},
-        "batch": {"first": 5, "place": 2},
+        "batch": {"first": 5, "place": 2, "size": 3},
     }
     assert origin.for_place([5], 0, start=0)["start"] == 0
     json.dumps(origin.for_place([5], 0))

@@ -225,7 +225,7 @@ def test_every_document_says_where_it_came_from():
         assert origin["seen"] == {
             "last": 11, "pending": "", "digest": trials.observations().digest
         }  # fmt: skip
-        assert origin["batch"] == {"first": 12, "place": place}
+        assert origin["batch"] == {"first": 12, "place": place, "size": len(documents)}
     assert [origin.get("start") for origin in origins] == [12, 13, None]
 
 
