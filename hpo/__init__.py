@@ -43,6 +43,7 @@ from hpo.document import (
     STATUS_SUSPENDED,
 )
 from hpo.domain import Domain
+from hpo.explain import explain
 from hpo.fmin import (
     FMinIter,
     fmin,
@@ -52,6 +53,7 @@ from hpo.fmin import (
     space_eval,
 )
 from hpo.mongo_trials import MongoTrials
+from hpo.replay import replay
 from hpo.robust import robust_trial
 from hpo.trials import Trials, trials_from_docs
 
@@ -87,6 +89,8 @@ __all__ = [  # noqa: RUF022  (grouped by theme)
     "MongoTrials",
     "trials_from_docs",
     "robust_trial",
+    "explain",
+    "replay",
     "Domain",
     "Ctrl",
     # what a trial says of itself

@@ -13,7 +13,7 @@ and scipy.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ from hpo.space import Space
 if TYPE_CHECKING:
     from hpo.trials import Trials
 
-__all__ = ["Replayed", "replay", "seen_by"]
+__all__ = ["Replayed", "as_space", "picks_of", "record_of", "replay", "seen_by", "space_of"]
 
 Record = Mapping[str, Any]
 
@@ -79,18 +79,47 @@ def replay(trials: Trials, tid: Tid, space: Any = None) -> Replayed:
         InvalidOptionValue: there is no such trial, or nobody knows how it came about.
         HistoryChanged: trials that had been seen were deleted or altered since.
     """
-    document = _document(trials, tid)
-    record = document.get("suggested_by")
-    if not record or record.get("algorithm") not in _ALGORITHMS:
-        known = ", ".join(_ALGORITHMS)
-        raise InvalidOptionValue(
-            f"trial {tid!r} does not say that one of {known} suggested it, so it cannot be "
-            "computed again; it may be a point that was given, or another algorithm's"
-        )
-    searched = _space_of(trials, document) if space is None else _as_space(space)
+    document, record = record_of(trials, tid, _ALGORITHMS)
+    searched = space_of(trials, document) if space is None else as_space(space)
     values = _ALGORITHMS[record["algorithm"]](searched, trials, tid, record)
     stored = active_values(document)
     return Replayed(tid, stored, values, searched.params(values), record)
+
+
+def record_of(trials: Trials, tid: Tid, algorithms: Collection[str]) -> tuple[Document, Record]:
+    """A trial's document, and what it says of where the suggestion came from.
+
+    Raises:
+        InvalidOptionValue: there is no such trial, or none of these algorithms suggested it.
+    """
+    document = _document(trials, tid)
+    record = document.get("suggested_by")
+    if not record or record.get("algorithm") not in algorithms:
+        raise InvalidOptionValue(
+            f"trial {tid!r} does not say that one of {', '.join(algorithms)} suggested it, so it "
+            "cannot be computed again; it may be a point that was given, or another algorithm's"
+        )
+    return document, record
+
+
+def picks_of(
+    space: Space, trials: Trials, record: Record
+) -> tuple[Observations, Iterator[tpe.Pick]]:
+    """What TPE saw, and what it chose, for one call; computed again.
+
+    Raises:
+        HistoryChanged: trials that had been seen were deleted or altered since.
+    """
+    observations = seen_by(trials, record)
+    picks = tpe.suggest_in_turn(
+        space,
+        observations,
+        _batch(trials, record["batch"]),
+        record["seed"],
+        tpe.Options(**record["options"]),
+        record["search_seed"],
+    )
+    return observations, picks
 
 
 def seen_by(trials: Trials, record: Record) -> Observations:
@@ -129,12 +158,14 @@ def _document(trials: Trials, tid: Tid) -> Document:
         raise InvalidOptionValue(f"there is no trial {tid!r}{such_as}") from None
 
 
-def _as_space(space: Any) -> Space:
+def as_space(space: Any) -> Space:
+    """A space, a Space or a Domain as a Space."""
     searched = space.space if isinstance(space, Domain) else space
     return searched if isinstance(searched, Space) else Space(as_apply(searched))
 
 
-def _space_of(trials: Trials, document: Document) -> Space:
+def space_of(trials: Trials, document: Document) -> Space:
+    """The space of the objective that a document names."""
     sha256 = document.get("objective")
     if sha256 is None:
         raise InvalidOptionValue(
@@ -153,16 +184,8 @@ def _space_of(trials: Trials, document: Document) -> Space:
 
 
 def _by_tpe(space: Space, trials: Trials, tid: Tid, record: Record) -> dict[str, Any]:
-    batch = record["batch"]
-    picks = tpe.suggest_in_turn(
-        space,
-        seen_by(trials, record),
-        _batch(trials, batch),
-        record["seed"],
-        tpe.Options(**record["options"]),
-        record["search_seed"],
-    )
-    return next(itertools.islice(picks, batch["place"], None)).values
+    _, picks = picks_of(space, trials, record)
+    return next(itertools.islice(picks, record["batch"]["place"], None)).values
 
 
 def _batch(trials: Trials, batch: Record) -> list[Tid]:

@@ -55,7 +55,7 @@ from hpo.space import Space
 from hpo.tree_model import Crowd, History, Lot, Model, Options
 from hpo.univariate import suggest as hyperopt_suggest
 
-__all__ = ["Options", "hyperopt_suggest", "suggest", "suggest_in_turn", "suggest_values"]
+__all__ = ["Options", "Pick", "hyperopt_suggest", "suggest", "suggest_in_turn", "suggest_values"]
 
 logger = logging.getLogger(__name__)
 
@@ -185,10 +185,15 @@ class Pick:
     Attributes:
         values: {label: value} of the active hyperparameters; a choice by index.
         start: its place among the first trials, from 0, or None when a model chose it.
+        lot: the candidates that competed, if a model chose it.
+        is_candidate: whether it is one of them, and not a draw from the prior because
+            all of them had been tried.
     """
 
     values: dict[str, Any]
     start: int | None = None
+    lot: Lot | None = None
+    is_candidate: bool = True
 
 
 def suggest_in_turn(
@@ -293,13 +298,13 @@ def _pick_from(
     for index in lot.by_score():
         values = lot.values(index, rng)
         if _may_repeat(space, options):
-            return Pick(values)
+            return Pick(values, lot=lot)
         if tuple(values.items()) not in proposed and not observations.has_tried(values):
-            return Pick(values)
+            return Pick(values, lot=lot)
     if not space.is_finite:
-        return Pick(lot.values(next(lot.by_score()), rng))
+        return Pick(lot.values(next(lot.by_score()), rng), lot=lot)
     untried = _untried(space, observations, rng, proposed)
-    return None if untried is None else Pick(untried)
+    return None if untried is None else Pick(untried, lot=lot, is_candidate=False)
 
 
 # --- spaces of discrete values ---

@@ -205,6 +205,32 @@ class Model:
     def _points(self) -> tuple[Floats, npt.NDArray[np.int64]]:
         return self.history.points(np.concatenate([self.good, self.kernels_of_rest]))
 
+    def margins(
+        self, label: str, grid: Floats, *, of_values: bool = False
+    ) -> tuple[Floats, Floats]:
+        """log l and log g of one hyperparameter alone, at some of its values; shape (n,) each.
+
+        Args:
+            grid: values, or numbers of options; shape (n,).
+            of_values: densities of the value itself, instead of its unit coordinate.
+        """
+        coordinates = self.history.space.coordinates
+        x = np.full((len(coordinates.numeric), len(grid)), np.nan)
+        codes = np.full((len(coordinates.options), len(grid)), -1, dtype=np.int64)
+        log_slope: Floats = np.zeros(len(grid))
+        if label in coordinates.options:
+            codes[coordinates.options.index(label)] = grid.astype(np.int64)
+        else:
+            row = coordinates.numeric.index(label)
+            x[row] = grid
+            if of_values:
+                log_slope = coordinates.log_jacobian(row, grid)
+        lower, upper = coordinates.cells(x[coordinates.n_continuous :])
+        # Every other axis is inactive in these points, so it does not count.
+        points = Points(coordinates.to_unit(x), lower, upper, codes)
+        log_l, log_g = self.fit().log_densities(points)
+        return log_l + log_slope, log_g + log_slope
+
     def draw(self, rng: np.random.Generator, is_wide: bool, n_lots: int = 1) -> list[Lot]:
         """Draw candidates from l, and score them, for several suggestions at once."""
         n_candidates = self.history.options.n_EI_candidates

@@ -34,6 +34,7 @@ LAYERS = (
     {"robust"},
     {"tpe", "anneal", "qmc", "grid", "cma", "gp", "atpe"},
     {"mix", "auto", "replay"},
+    {"explain"},
     {"early_stop", "progress", "plotting", "graph_viz", "pool"},
     {"demand", "points"},
     {"driver"},

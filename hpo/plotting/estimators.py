@@ -24,7 +24,6 @@ from hpo.plotting.history import crosses_at_the_top, legend_above, tidy
 from hpo.plotting.scale import Axes, Scale, as_space, hyperparameter_of, prior_of, wants_log_scale
 from hpo.space import Space
 from hpo.space.frozen import Frozen
-from hpo.surrogate.joint import Points
 from hpo.tree_model import History, Model
 
 if TYPE_CHECKING:
@@ -147,7 +146,7 @@ def explain(
     is_known = np.isfinite(values)
     own = [] if own_value is None else [own_value]
     scale = Scale.of(hyperparameter, np.append(values[is_known], own))
-    log_good, log_rest = _margins(model, label, scale.grid)
+    log_good, log_rest = model.margins(label, scale.grid, of_values=True)
     return Explanation(
         scale=scale,
         values=values[is_known],
@@ -193,25 +192,6 @@ def _branch_with(space: Space, history: History, label: str) -> dict[str, int]:
             decided[choice] = int(np.bincount(taken.astype(np.int64)).argmax())
             rows = rows[observations.column(choice)[rows] == decided[choice]]
     return decided
-
-
-def _margins(model: Model, label: str, grid: Floats) -> tuple[Floats, Floats]:
-    """log l and log g of one hyperparameter alone, as densities of its value."""
-    coordinates = model.history.space.coordinates
-    x = np.full((len(coordinates.numeric), len(grid)), np.nan)
-    codes = np.full((len(coordinates.options), len(grid)), -1, dtype=np.int64)
-    log_scale: Floats = np.zeros(len(grid))
-    if label in coordinates.options:
-        codes[coordinates.options.index(label)] = grid.astype(np.int64)
-    else:
-        row = coordinates.numeric.index(label)
-        x[row] = grid
-        log_scale = coordinates.log_jacobian(row, grid)
-    lower, upper = coordinates.cells(x[coordinates.n_continuous :])
-    # Every other axis is inactive in these points, so it does not count.
-    points = Points(coordinates.to_unit(x), lower, upper, codes)
-    log_l, log_g = model.fit().log_densities(points)
-    return log_l + log_scale, log_g + log_scale
 
 
 def _value_in(observations: Observations, label: str, tid: Any) -> float | None:

@@ -49,7 +49,7 @@ def smoothed_losses(
     log_f = kernels.log_kernels(points)[:, :n][:, is_finite]
     shares = np.exp(log_f - log_f.max(axis=1, keepdims=True)) * precisions[is_finite]
     # Scaled, because the sum of huge losses is infinite.
-    scale = np.abs(losses[is_finite]).max() or 1.0
+    scale = max(float(np.abs(losses[is_finite]).max()), float(np.finfo(np.float64).tiny))
     averages = shares @ (losses[is_finite] / scale) / shares.sum(axis=1)
     smoothed[is_finite] = scale * averages[is_finite]
     return smoothed
