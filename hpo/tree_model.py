@@ -131,13 +131,9 @@ class History:
         if len(known) > _MAX_SMOOTHED:
             best = known[np.argsort(self.losses[known], kind="stable")[: _MAX_SMOOTHED // 2]]
             known = np.union1d(best, known[-_MAX_SMOOTHED // 2 :])
-        u, codes = self.points(known)
-        coordinates = self.space.coordinates
-        discrete = slice(coordinates.n_continuous, None)
-        lower, upper = coordinates.cells(coordinates.from_unit(u)[discrete])
         smoothed: Floats = self.losses.copy()
         smoothed[known] = smoothed_losses(
-            self.axes, Points(u, lower, upper, codes), self.losses[known], variances[known]
+            *self.points(known), self.losses[known], variances[known]
         )
         return smoothed
 

@@ -6,36 +6,30 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
 
-from hpo.surrogate.joint import Axes, Points
 from hpo.surrogate.smoothing import smoothed_losses
 
 NAN = math.nan
-LINE = Axes(1, np.array([[0.0]]), np.array([[1.0]]), np.array([[0.0]]), [])
 
 
-def smooth(x, losses, variances=None, **options):
+def smooth(x, losses, variances=None, codes=None, **options):
     n = len(x)
-    points = Points(
-        np.array([x], dtype=float), np.empty((0, n)), np.empty((0, n)),
-        np.empty((0, n), dtype=np.int64),
-    )  # fmt: skip
+    u = np.array([x], dtype=float)
+    codes = np.empty((0, n), dtype=np.int64) if codes is None else np.array([codes])
     variances = np.full(n, NAN) if variances is None else np.array(variances, dtype=float)
-    return smoothed_losses(LINE, points, np.array(losses, dtype=float), variances, **options)
+    return smoothed_losses(u, codes, np.array(losses, dtype=float), variances, **options)
 
 
 def kernel(x, centre, sigma):
-    return stats.truncnorm.pdf(x, -centre / sigma, (1 - centre) / sigma, loc=centre, scale=sigma)
+    return math.exp(-0.5 * ((x - centre) / sigma) ** 2)
 
 
 def test_it_is_the_average_with_the_kernels_as_weights():
-    # With least deviation 0.2 and gaps of 0.1 and 0.5, the deviations are 0.2, 0.5 and 0.5.
-    x, sigmas, losses = [0.1, 0.2, 0.7], [0.2, 0.5, 0.5], [1.0, 2.0, 4.0]
+    x, losses = [0.1, 0.2, 0.7], [1.0, 2.0, 4.0]
 
     expected = []
     for at in x:
-        shares = np.array([kernel(at, *each) for each in zip(x, sigmas, strict=True)])
+        shares = np.array([kernel(at, centre, 0.2) for centre in x])
         expected.append(shares @ losses / shares.sum())
     assert smooth(x, losses, sigma=0.2) == pytest.approx(expected, rel=1e-12)
 
@@ -43,10 +37,27 @@ def test_it_is_the_average_with_the_kernels_as_weights():
 def test_a_precise_loss_counts_for_more():
     x, losses, variances = [0.4, 0.6], [0.0, 1.0], [0.01, 0.04]
 
-    # Both are 1/5 away from each other, less wide than (1 + 2)^-2 times 1.8.
-    near, far = (kernel(0.4, centre, 0.2) for centre in x)
-    expected = (far / 0.04) / (near / 0.01 + far / 0.04)
+    far = kernel(0.4, 0.6, 0.1)
+    expected = (far / 0.04) / (1.0 / 0.01 + far / 0.04)
     assert smooth(x, losses, variances)[0] == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_trial_with_another_option_counts_for_a_tenth():
+    smoothed = smooth([0.5, 0.5], [0.0, 1.0], codes=[0, 1])
+
+    assert smoothed == pytest.approx([0.1 / 1.1, 1.0 / 1.1])
+
+
+def test_where_one_of_two_is_inactive_the_axis_does_not_count():
+    smoothed = smooth([0.5, NAN], [0.0, 1.0], codes=[0, 1])
+
+    assert smoothed == pytest.approx([0.1 / 1.1, 1.0 / 1.1])
+
+
+def test_a_lucky_loss_at_the_border_is_pulled_up_like_one_inside():
+    luck = [smooth([at, at + 0.05, at + 0.1], [-5.0, 1.0, 1.0])[0] for at in (0.0, 0.4)]
+
+    assert luck[0] == pytest.approx(luck[1])
 
 
 def test_an_unknown_variance_counts_as_the_usual_one():
