@@ -119,6 +119,7 @@ class FMinIter:
         self._lead_due = _Every(DRIVER_LEASE_SECS / 3)
         self._leads = True
         self._exhausted = False
+        self._start: tuple[int, int] | None = None
         self._last_change = time.monotonic()
         if self.asynchronous:
             self._publish_objective()
@@ -250,6 +251,7 @@ class FMinIter:
             if not document.get("params"):
                 self.domain.annotate(document, active_values(document))
         self._exhausted = not suggested
+        self._start = _start_of(suggested[-1]) if suggested else None
         self.trials.insert_trial_docs(suggested)
         self._demand.learn(self.trials.follow())
         return bool(suggested)
@@ -367,6 +369,7 @@ class FMinIter:
             oldest_lease_secs=self._oldest_lease_secs(),
             best_loss=self.trials.best_loss,
             notice=self._notice(),
+            start=self._start,
         )
 
     def _notice(self) -> str:
@@ -468,3 +471,10 @@ def _documents(suggested: Any) -> list[Document]:
                 "trials.new_trial_docs"
             )
     return documents
+
+
+def _start_of(document: Document) -> tuple[int, int] | None:
+    """Which of an algorithm's first trials a document is, and of how many; see `provenance`."""
+    record = document.get("suggested_by") or {}
+    place, size = record.get("start"), record.get("options", {}).get("n_startup_jobs")
+    return None if place is None or size is None else (place + 1, size)

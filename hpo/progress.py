@@ -34,6 +34,7 @@ class Snapshot:
             told only while nothing moves.
         workers: how many are alive, or None when the driver evaluates by itself.
         notice: why nothing moves, or "".
+        start: while an algorithm proposes its first trials: (how many of them, of how many).
     """
 
     done: int
@@ -45,6 +46,7 @@ class Snapshot:
     oldest_lease_secs: float | None = None
     best_loss: float | None = None
     notice: str = ""
+    start: tuple[int, int] | None = None
 
     def describe(self) -> str:
         """The parts worth reading, in a few words."""
@@ -53,6 +55,8 @@ class Snapshot:
             parts.append(f"{self.running} running on {count(self.workers, 'worker')}")
         if self.oldest_lease_secs is not None:
             parts.append(f"oldest lease {duration(self.oldest_lease_secs)}")
+        if self.start is not None:
+            parts.append(f"start {self.start[0]}/{self.start[1]}")
         if self.failed:
             parts.append(f"{self.failed} failed")
         best = "none yet" if self.best_loss is None else f"{self.best_loss:.6g}"

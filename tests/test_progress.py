@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import sys
+from functools import partial
 
 import pytest
 
+from hpo import fmin, hp, progress, tpe
 from hpo.progress import (
     PlainLines,
     Silent,
@@ -167,3 +169,20 @@ def test_no_display_is_silent():
 )
 def test_durations_read_in_one_or_two_units(secs, text):
     assert duration(secs) == text
+
+
+def test_the_length_of_the_start_is_shown_while_it_lasts():
+    assert "start 7/10, " in Snapshot(done=6, total=60, start=(7, 10)).describe()
+    assert "start" not in Snapshot(done=30, total=60).describe()
+
+
+def test_a_search_shows_how_far_its_start_is(capfd, monkeypatch):
+    monkeypatch.setattr(progress, "PLAIN_INTERVAL_SECS", 0.0)
+
+    fmin(abs, hp.uniform("x", -1, 1), algo=partial(tpe.suggest, n_startup_jobs=3), max_evals=5)
+
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.split("start ")[1][:3] for line in lines if "start " in line] == [
+        "1/3", "2/3", "3/3"
+    ]  # fmt: skip
+    assert "start" not in lines[-1]
