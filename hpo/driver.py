@@ -192,6 +192,10 @@ class FMinIter:
             if inserted:
                 self._demand.learn_turnaround(time.monotonic() - began)
             if self._is_complete(last, block_until_done):
+                # The last trials may have ended while they were being followed just now.
+                if self._n_ended() > n_ended:
+                    self._save()
+                reporter.show(self._snapshot(last))
                 return False
             if self.asynchronous:
                 self._look_after_others()
