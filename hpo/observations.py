@@ -267,6 +267,11 @@ class Observations:
         return self._history
 
     @property
+    def configurations(self) -> npt.NDArray[np.uint64]:
+        """A hash of each trial's values, 0 for one outside the history; shape (n,)."""
+        return self._view("configuration")
+
+    @property
     def digest(self) -> str:
         """Number of trials in the history, and a hash of their ids, values and losses.
 

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +27,11 @@ import numpy.typing as npt
 from hpo.algobase import as_integer, as_real, choose_root_first, known_rows
 from hpo.observations import Observations
 from hpo.space import Hyperparameter, Space
+from hpo.surrogate.axes import MOST_VALUES, Axes, Points
 from hpo.surrogate.bandit import choose_branch
-from hpo.surrogate.joint import Axes, JointParzens, Points
+from hpo.surrogate.joint import JointParzen
 from hpo.surrogate.smoothing import smoothed_losses
-from hpo.surrogate.split import count_below, fraction_below, split_by_loss
+from hpo.surrogate.split import count_below, fraction_below, least
 from hpo.surrogate.weights import improvement_weights
 
 __all__ = ["Branch", "Crowd", "History", "Lot", "Model", "Options", "axes_of"]
@@ -45,6 +48,12 @@ _WIDE_PRIOR_WEIGHT = 5.0
 _MAX_SMOOTHED = 500
 # So many suggestions' candidates are scored in one go: more would not fit the cache.
 _LOTS_AT_ONCE = 8
+# So many estimators are kept for each experiment: one trial more often changes neither of
+# them, and a conditional space has two for every branch.
+_MAX_FITS = 16
+_fits: WeakKeyDictionary[Observations, OrderedDict[tuple[Any, ...], JointParzen]] = (
+    WeakKeyDictionary()
+)
 
 
 @dataclass(frozen=True)
@@ -118,6 +127,22 @@ class History:
             is_inside &= self.observations.column(label)[self.rows] == branch
         return np.flatnonzero(is_inside)
 
+    def fit(self, places: Rows, weights: Floats, prior_weight: float) -> JointParzen:
+        """The estimator whose kernels are these trials; kept, because the next may need it."""
+        key = (
+            self.axes, prior_weight, self.options.least_sigma, weights.tobytes(),
+            self.observations.configurations[self.rows[places]].tobytes(),
+        )  # fmt: skip
+        fits = _fits.setdefault(self.observations, OrderedDict())
+        found = fits.get(key)
+        if found is None:
+            found = fits[key] = JointParzen(
+                self.axes, *self.points(places), weights, prior_weight, self.options.least_sigma
+            )
+            while len(fits) > _MAX_FITS:
+                fits.popitem(last=False)
+        return found
+
     def points(self, places: Rows) -> tuple[Floats, npt.NDArray[np.int64]]:
         """Coordinates (D, n) and codes (O, n) of trials."""
         rows, coordinates = self.rows[places], self.space.coordinates
@@ -143,63 +168,67 @@ class Model:
 
     Attributes:
         decided: the choices that were made beforehand, {label: branch}.
-        good, rest: places of the trials in the history.
+        good: places of the good trials in the history, in order.
+        weights: of the good trials.
     """
 
     def __init__(self, history: History, decided: Mapping[str, int]) -> None:
         self.history, self.decided = history, decided
         options = history.options
-        places = history.inside(decided) if decided else np.arange(len(history.rows))
-        losses = history.losses[places]
-        n_losses = int(np.count_nonzero(~np.isnan(losses)))
+        self._places = history.inside(decided) if decided else np.arange(len(history.rows))
+        losses = history.losses[self._places] if decided else history.losses
         if options.gamma is None:
+            n_losses = int(np.count_nonzero(~np.isnan(losses)))
             n_good = max(1, fraction_below(n_losses, options.below_fraction))
         else:
             n_good = count_below(len(losses), options.gamma)
-        is_good = split_by_loss(losses, n_good)
-        self.good, self.rest = places[is_good], places[~is_good]
-        rest_losses = losses[~is_good]
+        ranked = least(losses, n_good + 1)
+        good = np.sort(ranked[:n_good])
+        self.good = self._places[good]
+        self._is_good = np.zeros(len(losses), dtype=np.bool_)
+        self._is_good[good] = True
         # No loss is left where all the others failed or still run.
-        threshold = float(np.nanmin(rest_losses)) if n_losses > is_good.sum() else np.nan
-        self.weights = improvement_weights(losses[is_good], threshold)
+        threshold = float(losses[ranked[n_good]]) if len(ranked) > n_good else np.nan
+        self.weights = improvement_weights(losses[good], threshold)
+
+    @property
+    def rest(self) -> Rows:
+        """Places of all the other trials in the history, in order."""
+        return self._places[~self._is_good]
 
     @cached_property
     def kernels_of_rest(self) -> Rows:
-        """Places of the trials that are kernels of g: at most `max_kernels`."""
+        """Places of the trials that are kernels of g: at most `max_kernels`.
+
+        Of those that ended every second, fourth, eighth … is taken, counted from the
+        first of the branch: so one more trial changes g little, or not at all.
+        """
         limit = self.history.options.max_kernels
-        if len(self.rest) <= limit:
-            return self.rest
-        is_pending = self.history.observations.is_pending[self.history.rows[self.rest]]
-        pending, ended = self.rest[is_pending], self.rest[~is_pending]
+        is_pending = self.history.observations.is_pending[self.history.rows[self._places]]
+        pending = np.flatnonzero(is_pending & ~self._is_good)
+        is_ended = ~(is_pending | self._is_good)
         # Of those that run, at least the latest half of the limit.
-        pending = pending[-max(limit // 2, limit - len(ended)) :]
-        evenly = np.linspace(0, len(ended) - 1, limit - len(pending)).astype(np.int64)
-        return np.asarray(np.sort(np.concatenate([ended[evenly], pending])))
+        n_ended = np.count_nonzero(is_ended)
+        pending = pending[-max(limit // 2, limit - n_ended) :]
+        stride = 1
+        while n_ended > limit - len(pending):
+            stride *= 2
+            n_ended = np.count_nonzero(is_ended[::stride])
+        ended = stride * np.flatnonzero(is_ended[::stride])
+        return np.asarray(self._places[np.sort(np.concatenate([ended, pending]))])
 
-    def fit(self, *, is_wide: bool = False) -> JointParzens:
-        """The two estimators, l and g."""
-        return self._wide if is_wide else self._narrow
-
-    @cached_property
-    def _narrow(self) -> JointParzens:
-        return self._fit(self.history.options.prior_weight)
-
-    @cached_property
-    def _wide(self) -> JointParzens:
-        return self._fit(self.history.options.prior_weight * _WIDE_PRIOR_WEIGHT)
-
-    def _fit(self, prior_weight_of_l: float) -> JointParzens:
-        history, options, rest = self.history, self.history.options, self.kernels_of_rest
-        u, codes = self._points
-        return JointParzens(
-            history.axes, u, codes, [len(self.good), len(rest)],
-            np.concatenate([self.weights, np.ones(len(rest))]),
-            [prior_weight_of_l, options.prior_weight], options.least_sigma,
-        )  # fmt: skip
+    def fit_l(self, *, is_wide: bool = False) -> JointParzen:
+        """The estimator of the good trials."""
+        prior_weight = self.history.options.prior_weight
+        if is_wide:
+            prior_weight *= _WIDE_PRIOR_WEIGHT
+        return self.history.fit(self.good, self.weights, prior_weight)
 
     @cached_property
-    def _points(self) -> tuple[Floats, npt.NDArray[np.int64]]:
-        return self.history.points(np.concatenate([self.good, self.kernels_of_rest]))
+    def g(self) -> JointParzen:
+        """The estimator of the others."""
+        kernels = self.kernels_of_rest
+        return self.history.fit(kernels, np.ones(len(kernels)), self.history.options.prior_weight)
 
     def margins(
         self, label: str, grid: Floats, *, of_values: bool = False
@@ -224,7 +253,7 @@ class Model:
         lower, upper = coordinates.cells(x[coordinates.n_continuous :])
         # Every other axis is inactive in these points, so it does not count.
         points = Points(coordinates.to_unit(x), lower, upper, codes)
-        log_l, log_g = self.fit().log_densities(points)
+        log_l, log_g = (each.log_density(points) for each in (self.fit_l(), self.g))
         return log_l + log_slope, log_g + log_slope
 
     def draw(self, rng: np.random.Generator, is_wide: bool, n_lots: int = 1) -> list[Lot]:
@@ -233,7 +262,7 @@ class Model:
         lots: list[Lot] = []
         while len(lots) < n_lots:
             n_now = min(_LOTS_AT_ONCE, n_lots - len(lots))
-            drawn = Candidates(self, self.fit(is_wide=is_wide), rng, n_now * n_candidates)
+            drawn = Candidates(self, rng, is_wide, n_now * n_candidates)
             lots += [Lot(drawn, place * n_candidates, n_candidates) for place in range(n_now)]
         return lots
 
@@ -249,30 +278,34 @@ class Candidates:
         n_kernels: total weight of the kernels of g.
     """
 
-    def __init__(
-        self, model: Model, l_and_g: JointParzens, rng: np.random.Generator, n: int
-    ) -> None:
+    def __init__(self, model: Model, rng: np.random.Generator, is_wide: bool, n: int) -> None:
         self.model = model
         space = model.history.space
         coordinates = space.coordinates
-        u, codes = l_and_g.sample(rng, n)
+        good, rest = model.fit_l(is_wide=is_wide), model.g
+        u, codes = good.sample(rng, n)
         for label, branch in model.decided.items():
             codes[coordinates.options.index(label)] = branch
         x = coordinates.from_unit(u)
         discrete = slice(coordinates.n_continuous, None)
         if coordinates.n_continuous < len(u):
             u[discrete] = coordinates.to_unit(x)[discrete]
-        lower, upper = coordinates.cells(x[discrete])
+        axes, numbers = model.history.axes, coordinates.numbers(x[discrete])
+        # Where every axis has a table of its cells, nobody asks for their ends.
+        needs_ends = bool(axes.slots.other_axes)
+        lower, upper = coordinates.cells(x[discrete]) if needs_ends else (numbers, numbers)
         self.columns = dict(zip(coordinates.numeric, x, strict=True))
         self.columns.update(zip(coordinates.options, codes.copy(), strict=True))
         self.is_active = space.active_masks(self.columns, n)
         if not space.is_flat:
             for row, label in enumerate(coordinates.numeric):
                 u[row, ~self.is_active[label]] = np.nan
+            numbers[np.isnan(u[discrete])] = -1
             for row, label in enumerate(coordinates.options):
                 codes[row, ~self.is_active[label]] = -1
-        self.points = Points(u, lower, upper, codes, is_complete=space.is_flat)
-        self.log_l, self.log_g = l_and_g.log_densities(self.points)
+        self.points = Points(u, lower, upper, codes, numbers, is_complete=space.is_flat)
+        features = self.points.features(axes)
+        self.log_l, self.log_g = (each.log_density(self.points, features) for each in (good, rest))
         self.n_kernels = len(model.kernels_of_rest) + model.history.options.prior_weight
 
 
@@ -377,5 +410,5 @@ def axes_of(space: Space) -> Axes:
     coordinates = space.coordinates
     return Axes(
         coordinates.n_continuous, coordinates.low, coordinates.high,
-        coordinates.half_cell, coordinates.option_priors,
+        coordinates.half_cell, coordinates.option_priors, coordinates.all_cells(MOST_VALUES),
     )  # fmt: skip

@@ -326,6 +326,36 @@ def test_the_good_trials_are_a_tenth_or_what_hyperopts_gamma_says(options, n_goo
         assert n_good == count_below(40, options["gamma"])
 
 
+@pytest.mark.parametrize(
+    ("n_trials", "n_running", "n_taken"), [(30, 0, 0), (300, 0, 0), (300, 20, 20), (90, 80, 32)]
+)
+def test_g_has_a_bounded_number_of_kernels_half_of_them_for_running_trials(
+    n_trials, n_running, n_taken
+):
+    observations = search(at_random, LINE, valley, n_trials, seed=0)
+    for tid in range(n_trials, n_trials + n_running):
+        observations.add_pending(tid, dict.fromkeys(LINE.hyperparameters, 0.5))
+    model = Model(History(LINE, observations, tpe.Options(max_kernels=64)), {})
+
+    kernels = model.kernels_of_rest
+
+    assert len(kernels) <= 64
+    assert len(kernels) >= min(32, len(model.rest))
+    assert set(kernels) <= set(model.rest)
+    assert sum(kernels >= n_trials) == n_taken
+
+
+def test_another_trial_seldom_changes_the_kernels_of_many():
+    observations = search(at_random, LINE, valley, 400, seed=0)
+    seen = set()
+    for tid in range(400, 416):
+        observations.update(finished(tid, dict.fromkeys(LINE.hyperparameters, 0.5), 1e6))
+        model = Model(History(LINE, observations, tpe.Options(max_kernels=64)), {})
+        seen.add(tuple(model.kernels_of_rest))
+
+    assert len(seen) <= 1 + 16 / 8
+
+
 def log_ratio(observations, xs):
     """log l - log g of points of LINE, both densities fitted anew."""
     coordinates, n_good = LINE.coordinates, fraction_below(len(observations), 0.1)

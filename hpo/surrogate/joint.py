@@ -7,7 +7,6 @@ kernel has the prior as every factor.
 
     symbol    meaning                                                         shape
     n, K      number of trials; of kernels, K = n + 1, the prior last           scalars
-    G         number of mixtures that are fitted together                      scalar
     C         number of points                                                 scalar
     D, O      number of numeric axes (continuous ones first), of choices        scalars
     u         coordinates, NaN where inactive (see hpo.space.coordinates)       (D, n)
@@ -34,16 +33,16 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from hpo.surrogate import truncnorm
+from hpo.surrogate.axes import Axes, Points
 from hpo.surrogate.bandwidth import LEAST_SIGMA, flat_order, larger_gap_bandwidths
 from hpo.surrogate.categorical import draw_indices
 
-__all__ = ["Axes", "JointParzen", "JointParzens", "Points", "log_sum_exp"]
+__all__ = ["Axes", "JointParzen", "Points", "log_sum_exp"]
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -60,316 +59,11 @@ _LEAST_SMOOTHING = 1e-6
 _LEAST_PROBABILITY = 1e-290
 
 
-@dataclass(frozen=True, eq=False)
-class Axes:
-    """What the estimator must know of the hyperparameters.
+class JointParzen:
+    """The mixture (1), fitted to trials.
 
-    Attributes:
-        n_continuous: how many of the numeric axes are continuous; these come first.
-        low, high: bounds of the coordinates: 0 and 1, or infinite; shape (D, 1).
-        half_cells: half the width of a value's cell, 0 for continuous axes; shape (D, 1).
-        option_priors: p0 of each choice, O arrays.
-    """
-
-    n_continuous: int
-    low: Floats
-    high: Floats
-    half_cells: Floats
-    option_priors: Sequence[Floats]
-
-    @functools.cached_property
-    def prior_mus(self) -> Floats:
-        """Centre of the prior on each axis, shape (D, 1)."""
-        return np.where(np.isfinite(self.high), 0.5, 0.0)
-
-    @functools.cached_property
-    def is_bounded(self) -> bool:
-        """Whether all axes have bounds."""
-        return bool(np.isfinite(self.high).all())
-
-    @functools.cached_property
-    def n_options(self) -> Floats:
-        """Number of options of each choice, shape (O,)."""
-        return np.array([len(p0) for p0 in self.option_priors], dtype=np.float64)
-
-
-@dataclass(frozen=True, eq=False)
-class Points:
-    """Configurations as the estimator sees them.
-
-    Attributes:
-        u: coordinates, shape (D, C), NaN where inactive.
-        lower, upper: ends of the cells on the discrete axes, shape (D - n_continuous, C).
-        codes: numbers of options, shape (O, C), -1 where inactive.
-        is_complete: whether nothing is inactive.
-    """
-
-    u: Floats
-    lower: Floats
-    upper: Floats
-    codes: Codes
-    is_complete: bool = False
-
-    def __len__(self) -> int:
-        return int(max(self.u.shape[1], self.codes.shape[1]))
-
-
-class JointParzens:
-    """Several mixtures (1) over the same axes, fitted and evaluated together.
-
-    Together is faster: numpy's cost is by the call as long as the arrays are small.
-
-    Args:
-        axes: the space's axes.
-        u, codes: the trials, those of the first mixture first; (D, n) and (O, n).
-        sizes: how many trials each mixture has; G numbers, sum n.
-        weights: of the trials, shape (n,).
-        prior_weights: w0 of each mixture, on the same scale; G numbers.
-        least_sigma: see `hpo.surrogate.bandwidth`.
-    """
-
-    def __init__(
-        self,
-        axes: Axes,
-        u: Floats,
-        codes: Codes,
-        sizes: Sequence[int],
-        weights: Floats,
-        prior_weights: Sequence[float],
-        least_sigma: float = LEAST_SIGMA,
-    ) -> None:
-        self.axes, self.sizes = axes, tuple(sizes)
-        ends = np.cumsum(self.sizes)
-        self._trials = [slice(end - n, end) for end, n in zip(ends, self.sizes, strict=True)]
-        # Each mixture's prior stands behind its trials.
-        self._kernels = [
-            slice(trials.start + group, trials.stop + group + 1)
-            for group, trials in enumerate(self._trials)
-        ]
-        self._set_weights(weights, prior_weights)
-        n_continuous, n_kernels = axes.n_continuous, len(self.weights)
-        self._u = u
-        self.mus = np.empty((len(u), n_kernels))
-        self.mus[:] = axes.prior_mus
-        self.sigmas = np.ones((len(u), n_kernels))
-        known = np.where(np.isnan(u), axes.prior_mus, u)
-        self.codes = np.full((len(codes), n_kernels), -1, dtype=np.int64)
-        for trials, kernels in zip(self._trials, self._kernels, strict=True):
-            own = slice(kernels.start, kernels.stop - 1)
-            self.mus[:, own] = known[:, trials]
-            self.codes[:, own] = codes[:, trials]
-        if n_continuous:
-            self._fit_continuous(u[:n_continuous], least_sigma)
-        if n_continuous < len(u):
-            self._fit_discrete(u[n_continuous:], least_sigma)
-
-    def _set_weights(self, weights: Floats, prior_weights: Sequence[float]) -> None:
-        """Weights of the kernels, sum 1 in each mixture; shape (K,)."""
-        self.weights = np.empty(len(weights) + len(self.sizes))
-        smoothing = []
-        for trials, kernels, w0 in zip(self._trials, self._kernels, prior_weights, strict=True):
-            own = self.weights[kernels]
-            own[:-1] = weights[trials]
-            # Alone it has all the weight, even a prior that was given none.
-            own[-1] = w0 if len(own) > 1 else 1.0
-            own /= own.sum()
-            smoothing.append(max(w0, _LEAST_SMOOTHING) / len(own))
-        # a of (4), for each mixture and choice.
-        self._smoothing = np.outer(smoothing, self.axes.n_options)
-
-    def _fit_continuous(self, u: Floats, least_sigma: float) -> None:
-        for trials, kernels in zip(self._trials, self._kernels, strict=True):
-            own = slice(kernels.start, kernels.stop - 1)
-            self.sigmas[: len(u), own] = larger_gap_bandwidths(u[:, trials], least_sigma)
-
-    def _fit_discrete(self, u: Floats, least_sigma: float) -> None:
-        """Find the different kernels: trials share few values, so each is integrated once."""
-        rows = slice(self.axes.n_continuous, None)
-        least = np.maximum(least_sigma, self.axes.half_cells[rows])
-        # One table with a row for each axis, and the mixtures side by side.
-        mus, sigmas, width = [], [], 0
-        self._cell_of = np.empty((len(u), len(self.weights)), dtype=np.int64)
-        for trials, kernels in zip(self._trials, self._kernels, strict=True):
-            centres, ranks = distinct(u[:, trials])
-            sigmas.append(larger_gap_bandwidths(centres, least))
-            mus.append(np.where(np.isnan(centres), self.axes.prior_mus[rows], centres))
-            self._cell_of[:, kernels.start : kernels.stop - 1] = ranks + width
-            # The first column is the prior's.
-            self._cell_of[:, kernels.stop - 1] = width
-            width += centres.shape[1]
-        self._cell_mus, self._cell_sigmas = np.hstack(mus), np.hstack(sigmas)
-
-    # --- drawing ---
-
-    def sample(
-        self, rng: np.random.Generator, n_samples: int, mixture: int = 0
-    ) -> tuple[Floats, Codes]:
-        """Draw points on all axes, active or not: coordinates (D, C) and codes (O, C)."""
-        kernels = self._kernels[mixture]
-        drawn = kernels.start + draw_indices(rng, self.weights[kernels], n_samples)
-        n_axes, n_choices = len(self.mus), len(self.codes)
-        random = rng.random((n_axes + 2 * n_choices, n_samples))
-        return (
-            self._draw_numeric(drawn, random[:n_axes]),
-            self._draw_options(drawn, random[n_axes:], self._smoothing[mixture]),
-        )
-
-    def _draw_numeric(self, kernels: npt.NDArray[np.int64], random: Floats) -> Floats:
-        from scipy.special import ndtr, ndtri
-
-        mus, low, high = self.mus[:, kernels], self.axes.low, self.axes.high
-        sigmas = self.sigmas[:, kernels]
-        split = self.axes.n_continuous
-        for row in range(split, len(mus)):
-            sigmas[row] = self._cell_sigmas[row - split, self._cell_of[row - split, kernels]]
-        # The centre lies inside the bounds, so neither Phi can be deep in the wrong tail.
-        below, above = ndtr((low - mus) / sigmas), ndtr((high - mus) / sigmas)
-        u = mus + sigmas * ndtri(below + random * (above - below))
-        return np.asarray(np.minimum(np.maximum(u, low), high))
-
-    def _draw_options(
-        self, kernels: npt.NDArray[np.int64], random: Floats, smoothing: Floats
-    ) -> Codes:
-        drawn = self.codes[:, kernels]
-        n_choices = len(drawn)
-        is_from_prior = (drawn < 0) | (random[:n_choices] * (1.0 + smoothing[:, None]) >= 1.0)
-        for row, p0 in enumerate(self.axes.option_priors):
-            replaced = is_from_prior[row]
-            cumulative = np.cumsum(p0)
-            positions = random[n_choices + row] * cumulative[-1]
-            options = np.minimum(np.searchsorted(cumulative, positions, side="right"), len(p0) - 1)
-            np.copyto(drawn[row], options, where=replaced)
-        return drawn
-
-    # --- densities ---
-
-    def log_densities(self, points: Points) -> list[Floats]:
-        """log p of each point under each mixture, equation (1); G arrays of shape (C,)."""
-        terms = self._log_terms(points)
-        with np.errstate(divide="ignore"):
-            terms += np.log(self.weights)[:, None]
-        return [log_sum_exp(terms[kernels]) for kernels in self._kernels]
-
-    def log_kernels(self, points: Points) -> Floats:
-        """Logarithm of each kernel's product at each point, shape (C, K), mixture by mixture."""
-        return np.asarray(self._log_terms(points).T)
-
-    def _log_terms(self, points: Points) -> Floats:
-        """`log_kernels` with the kernels first, (K, C): then every step runs along memory."""
-        if self.axes.n_continuous:
-            terms = self._log_normals(points)
-        else:
-            terms = np.zeros((len(self.weights), len(points)))
-        if len(points.lower):
-            self._add_log_cells(points, terms)
-        if len(points.codes):
-            self._add_log_options(points.codes, terms)
-        return terms
-
-    def _log_normals(self, points: Points) -> Floats:
-        """The continuous axes' part, equation (2) as one matrix product; shape (K, C)."""
-        u = points.u[: self.axes.n_continuous]
-        if points.is_complete:
-            is_active, positions = np.ones_like(u), u
-        else:
-            is_active = (~np.isnan(u)).astype(np.float64)
-            positions = np.where(np.isnan(u), 0.0, u)
-        if not self.axes.is_bounded:
-            mus, precisions, constants = self._normal_terms
-            farthest = max(np.abs(positions).max(initial=0.0), np.abs(mus).max(initial=0.0))
-            if farthest > _FAR:
-                distances = (positions[:, None, :] - mus[:, :, None]) ** 2
-                exponents = -0.5 * distances * precisions[:, :, None] + constants[:, :, None]
-                return np.asarray((exponents * is_active[:, None, :]).sum(axis=0))
-        features = np.concatenate([positions * positions, positions, is_active])
-        return np.asarray(self._coefficients @ features)
-
-    @functools.cached_property
-    def _normal_terms(self) -> tuple[Floats, Floats, Floats]:
-        """Centres, inverse variances, and the logarithm of the density's constant; (D', K)."""
-        from scipy.special import ndtr
-
-        rows = slice(0, self.axes.n_continuous)
-        mus, sigmas = self.mus[rows], self.sigmas[rows]
-        low, high = self.axes.low[rows], self.axes.high[rows]
-        inside = ndtr((high - mus) / sigmas) - ndtr((low - mus) / sigmas)
-        return mus, 1.0 / (sigmas * sigmas), -_LOG_SQRT_2PI - np.log(sigmas * inside)
-
-    @functools.cached_property
-    def _coefficients(self) -> Floats:
-        """Of u^2, u and 1 on each continuous axis, shape (K, 3 D')."""
-        mus, precisions, constants = self._normal_terms
-        slopes = mus * precisions
-        terms = [-0.5 * precisions, slopes, constants - 0.5 * mus * slopes]
-        return np.asarray(np.concatenate(terms).T)
-
-    def _add_log_cells(self, points: Points, terms: Floats) -> None:
-        """Add the discrete axes' part, equation (3), to `terms` of shape (K, C)."""
-        mus, sigmas = self._cell_mus[:, :, None], self._cell_sigmas[:, :, None]
-        log_masses = _log_mass(
-            (points.lower[:, None, :] - mus) / sigmas, (points.upper[:, None, :] - mus) / sigmas
-        )
-        rows = slice(self.axes.n_continuous, None)
-        is_point = points.lower == points.upper
-        if is_point.any():
-            # Far from 0 a float cannot tell the ends of a cell apart.
-            distances = (points.u[rows, None, :] - mus) / sigmas
-            densities = -0.5 * distances**2 - np.log(sigmas)
-            np.copyto(log_masses, densities, where=is_point[:, None, :])
-        log_masses -= self._log_inside_of_cells[:, :, None]
-        if not points.is_complete:
-            np.copyto(log_masses, 0.0, where=np.isnan(points.u[rows])[:, None, :])
-        for log_mass, cells in zip(log_masses, self._cell_of, strict=True):
-            terms += log_mass.take(cells, axis=0)
-
-    @functools.cached_property
-    def _log_inside_of_cells(self) -> Floats:
-        """log Z of the different kernels on the discrete axes, shape (D', U)."""
-        from scipy.special import ndtr
-
-        rows = slice(self.axes.n_continuous, None)
-        mus, sigmas = self._cell_mus, self._cell_sigmas
-        low, high = self.axes.low[rows], self.axes.high[rows]
-        return np.asarray(np.log(ndtr((high - mus) / sigmas) - ndtr((low - mus) / sigmas)))
-
-    def _add_log_options(self, codes: Codes, terms: Floats) -> None:
-        """Add the choices' part, equation (4), to `terms` of shape (K, C)."""
-        log_prior, log_hit, log_miss = self._option_terms(codes)
-        for group, kernels in enumerate(self._kernels):
-            hit, miss = log_hit[group], log_miss[group]
-            # In kernels without an option the prior stands, not a miss.
-            own = terms[kernels]
-            own += self._is_inactive[kernels] @ (log_prior - miss)
-            own += miss.sum(axis=0)
-            gain = hit - miss
-            for own_codes, point_codes, gain_of_hit in zip(
-                self.codes[:, kernels], codes, gain, strict=True
-            ):
-                own += (own_codes[:, None] == point_codes) * gain_of_hit
-
-    @functools.cached_property
-    def _is_inactive(self) -> Floats:
-        """1 where the prior stands for a kernel's option, shape (K, O)."""
-        return np.asarray(self.codes.T < 0, dtype=np.float64)
-
-    def _option_terms(self, codes: Codes) -> tuple[Floats, Floats, Floats]:
-        """log p0 (O, C); log of (4) with and without a hit (G, O, C); at the points' options."""
-        p0 = np.array([p[own] for p, own in zip(self.axes.option_priors, codes, strict=True)])
-        # An option of probability 0 may have been tried all the same: its log must be a number.
-        p0, a = np.maximum(p0, _LEAST_PROBABILITY), self._smoothing[:, :, None]
-        smooth = a * p0
-        log_prior, log_miss = np.log(p0), np.log(smooth / (1.0 + a))
-        log_hit = np.log((1.0 + smooth) / (1.0 + a))
-        is_inactive = codes < 0
-        if is_inactive.any():
-            log_prior[is_inactive] = 0.0
-            log_hit[:, is_inactive] = 0.0
-            log_miss[:, is_inactive] = 0.0
-        return log_prior, log_hit, log_miss
-
-
-class JointParzen(JointParzens):
-    """One mixture (1).
+    What it needs for a density is tabulated when it is first asked for one, so that to ask
+    again costs one matrix product and what has too many values for a table.
 
     Args:
         axes: the space's axes.
@@ -388,11 +82,221 @@ class JointParzen(JointParzens):
         prior_weight: float = 1.0,
         least_sigma: float = LEAST_SIGMA,
     ) -> None:
-        super().__init__(axes, u, codes, [len(weights)], weights, [prior_weight], least_sigma)
+        self.axes = axes
+        n_kernels = len(weights) + 1
+        # Alone it has all the weight, even a prior that was given none.
+        self.weights = np.append(weights, prior_weight if len(weights) else 1.0)
+        self.weights /= self.weights.sum()
+        # a of (4) for each option of a choice.
+        self._smoothing = max(prior_weight, _LEAST_SMOOTHING) / n_kernels
+        split = axes.n_continuous
+        self.mus = np.empty((len(u), n_kernels))
+        self.mus[:, :-1] = np.where(np.isnan(u), axes.prior_mus, u)
+        self.mus[:, -1:] = axes.prior_mus
+        self.sigmas = np.ones((len(u), n_kernels))
+        self.codes = np.full((len(codes), n_kernels), -1, dtype=np.int64)
+        self.codes[:, :-1] = codes
+        if split:
+            self.sigmas[:split, :-1] = larger_gap_bandwidths(u[:split], least_sigma)
+        if split < len(u):
+            self._fit_discrete(u[split:], least_sigma)
 
-    def log_density(self, points: Points) -> Floats:
-        """log p of each point, equation (1); shape (C,)."""
-        return self.log_densities(points)[0]
+    def _fit_discrete(self, u: Floats, least_sigma: float) -> None:
+        """Find the different kernels: trials share few values, so each is integrated once."""
+        rows = slice(self.axes.n_continuous, None)
+        least = np.maximum(least_sigma, self.axes.half_cells[rows])
+        centres, ranks = distinct(u)
+        self._cell_sigmas = larger_gap_bandwidths(centres, least)
+        # The first column is the prior's.
+        self._cell_mus = np.where(np.isnan(centres), self.axes.prior_mus[rows], centres)
+        self._cell_of = np.zeros((len(u), len(self.weights)), dtype=np.int64)
+        self._cell_of[:, :-1] = ranks
+        self.sigmas[rows] = np.take_along_axis(self._cell_sigmas, self._cell_of, axis=1)
+
+    # --- drawing ---
+
+    def sample(self, rng: np.random.Generator, n_samples: int) -> tuple[Floats, Codes]:
+        """Draw points on all axes, active or not: coordinates (D, C) and codes (O, C)."""
+        drawn = draw_indices(rng, self.weights, n_samples)
+        n_axes, n_choices = len(self.mus), len(self.codes)
+        random = rng.random((n_axes + 2 * n_choices, n_samples))
+        return self._draw_numeric(drawn, random[:n_axes]), self._draw_options(
+            drawn, random[n_axes:]
+        )
+
+    def _draw_numeric(self, kernels: npt.NDArray[np.int64], random: Floats) -> Floats:
+        from scipy.special import ndtri
+
+        below, inside = self._masses
+        low, high = self.axes.low, self.axes.high
+        quantiles = below[:, kernels] + random * inside[:, kernels]
+        u = self.mus[:, kernels] + self.sigmas[:, kernels] * ndtri(quantiles)
+        return np.asarray(np.minimum(np.maximum(u, low), high))
+
+    @functools.cached_property
+    def _masses(self) -> tuple[Floats, Floats]:
+        """Mass of each kernel below the lower bound, and Z, inside the bounds; (D, K)."""
+        from scipy.special import ndtr
+
+        # The centre lies inside the bounds, so neither Phi can be deep in the wrong tail.
+        below = ndtr((self.axes.low - self.mus) / self.sigmas)
+        return below, ndtr((self.axes.high - self.mus) / self.sigmas) - below
+
+    def _draw_options(self, kernels: npt.NDArray[np.int64], random: Floats) -> Codes:
+        drawn = self.codes[:, kernels]
+        n_choices = len(drawn)
+        a = self._smoothing * self.axes.n_options[:, None]
+        is_from_prior = (drawn < 0) | (random[:n_choices] * (1.0 + a) >= 1.0)
+        for row in np.flatnonzero(is_from_prior.any(axis=1)).tolist():
+            cumulative = self.axes.cumulative_priors[row]
+            positions = random[n_choices + row] * cumulative[-1]
+            options = np.searchsorted(cumulative, positions, side="right")
+            np.copyto(
+                drawn[row], np.minimum(options, len(cumulative) - 1), where=is_from_prior[row]
+            )
+        return drawn
+
+    # --- densities ---
+
+    def log_density(self, points: Points, features: Floats | None = None) -> Floats:
+        """log p of each point, equation (1); shape (C,).
+
+        Args:
+            features: `points.features(axes)`, if it is there already.
+        """
+        terms = self._log_terms(points, features)
+        terms += self._log_weights
+        return log_sum_exp(terms)
+
+    @functools.cached_property
+    def _log_weights(self) -> Floats:
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.weights)[:, None])
+
+    def log_kernels(self, points: Points) -> Floats:
+        """Logarithm of each kernel's product at each point, shape (C, K)."""
+        return np.asarray(self._log_terms(points, None).T)
+
+    def _log_terms(self, points: Points, features: Floats | None) -> Floats:
+        """`log_kernels` with the kernels first, (K, C): then every step runs along memory."""
+        features = points.features(self.axes) if features is None else features
+        slots, table, first = self.axes.slots, self._table, 0
+        far = None
+        if not self.axes.is_bounded:
+            far = self._log_far_normals(points)
+            first = 0 if far is None else 3 * self.axes.n_continuous
+        # Without numbers of cells the last columns are left out.
+        terms = np.asarray(table[:, first : len(features)] @ features[first:])
+        if far is not None:
+            terms += far
+        rows = slots.other_axes if points.numbers is not None else range(len(points.lower))
+        if len(rows):
+            self._add_log_cells(points, rows, terms)
+        if slots.other_choices:
+            self._add_log_options(points.codes, terms)
+        return terms
+
+    @functools.cached_property
+    def _table(self) -> Floats:
+        """What `Points.features` is multiplied with, (K, 3 (D - E) + F)."""
+        parts = [*self._coefficients(), self._log_options_of_slots(), *self._log_cells_of_slots()]
+        return np.asarray(np.concatenate(parts).T)
+
+    def _coefficients(self) -> list[Floats]:
+        """Equation (2) as a polynomial: of u^2, u and 1 on each axis; each (D - E, K)."""
+        mus, precisions, constants = self._normal_terms
+        slopes = mus * precisions
+        return [-0.5 * precisions, slopes, constants - 0.5 * mus * slopes]
+
+    @functools.cached_property
+    def _normal_terms(self) -> tuple[Floats, Floats, Floats]:
+        """Centres, inverse variances, and the logarithm of the density's constant."""
+        rows = slice(0, self.axes.n_continuous)
+        mus, sigmas = self.mus[rows], self.sigmas[rows]
+        constants = -_LOG_SQRT_2PI - np.log(sigmas * self._masses[1][rows])
+        return mus, 1.0 / (sigmas * sigmas), constants
+
+    def _log_far_normals(self, points: Points) -> Floats | None:
+        """The continuous axes' part (K, C) without squares of large numbers, if there are any."""
+        mus, precisions, constants = self._normal_terms
+        u = points.u[: self.axes.n_continuous]
+        positions = np.nan_to_num(u, nan=0.0)
+        farthest = max(np.abs(positions).max(initial=0.0), np.abs(mus).max(initial=0.0))
+        if farthest <= _FAR:
+            return None
+        distances = (positions[:, None, :] - mus[:, :, None]) ** 2
+        exponents = -0.5 * distances * precisions[:, :, None] + constants[:, :, None]
+        return np.asarray((exponents * ~np.isnan(u)[:, None, :]).sum(axis=0))
+
+    def _log_options_of_slots(self) -> Floats:
+        """log of equation (4), a row for each option of the slots, (F', K)."""
+        slots = self.axes.slots
+        log_prior, log_hit, log_miss = self._option_terms(slots.p0, slots.n_options)
+        codes = self.codes[slots.row[: len(slots.p0)]]
+        is_hit = codes == slots.value[: len(slots.p0), None]
+        table = np.where(is_hit, log_hit[:, None], log_miss[:, None])
+        # In kernels without an option the prior stands, not a miss.
+        np.copyto(table, log_prior[:, None], where=codes < 0)
+        return table
+
+    def _option_terms(self, p0: Floats, n_options: Floats) -> tuple[Floats, Floats, Floats]:
+        """log p0, and log of (4) with and without a hit; shape as `p0`."""
+        # An option of probability 0 may have been tried all the same: its log must be a number.
+        p0, a = np.maximum(p0, _LEAST_PROBABILITY), self._smoothing * n_options
+        smooth = a * p0
+        return np.log(p0), np.log((1.0 + smooth) / (1.0 + a)), np.log(smooth / (1.0 + a))
+
+    def _log_cells_of_slots(self) -> list[Floats]:
+        """log of equation (3), a row for each cell; for each slot (number of cells, K)."""
+        slots = self.axes.slots
+        if not slots.axes:
+            return []
+        axes = list(slots.axes)
+        log_masses = self._log_masses(axes, slots.lower, slots.upper)
+        return [
+            own[:, :n].T.take(cells, axis=1)
+            for own, n, cells in zip(log_masses, slots.n_cells, self._cell_of[axes], strict=True)
+        ]
+
+    def _log_masses(
+        self, axes: Sequence[int], lower: Floats, upper: Floats, u: Floats | None = None
+    ) -> Floats:
+        """log of equation (3) of the different kernels in cells around u (E', C); (E', U, C)."""
+        from scipy.special import ndtr
+
+        mus, sigmas = self._cell_mus[axes], self._cell_sigmas[axes]
+        bounded = [self.axes.n_continuous + axis for axis in axes]
+        low, high = self.axes.low[bounded], self.axes.high[bounded]
+        log_inside = np.log(ndtr((high - mus) / sigmas) - ndtr((low - mus) / sigmas))
+        mus, sigmas = mus[:, :, None], sigmas[:, :, None]
+        log_masses = _log_mass((lower[:, None] - mus) / sigmas, (upper[:, None] - mus) / sigmas)
+        is_point = lower == upper
+        if u is not None and is_point.any():
+            # Far from 0 a float cannot tell the ends of a cell apart.
+            densities = -0.5 * ((u[:, None] - mus) / sigmas) ** 2 - np.log(sigmas)
+            np.copyto(log_masses, densities, where=is_point[:, None])
+        return np.asarray(log_masses - log_inside[:, :, None])
+
+    def _add_log_cells(self, points: Points, axes: Sequence[int], terms: Floats) -> None:
+        """Add the part of the discrete axes that have no table to `terms` of shape (K, C)."""
+        axes = list(axes)
+        u = points.u[self.axes.n_continuous :][axes]
+        log_masses = self._log_masses(axes, points.lower[axes], points.upper[axes], u)
+        if not points.is_complete:
+            np.copyto(log_masses, 0.0, where=np.isnan(u)[:, None, :])
+        for log_mass, cells in zip(log_masses, self._cell_of[axes], strict=True):
+            terms += log_mass.take(cells, axis=0)
+
+    def _add_log_options(self, codes: Codes, terms: Floats) -> None:
+        """Add the part of the choices that have no table to `terms` of shape (K, C)."""
+        for choice in self.axes.slots.other_choices:
+            p0, options, own = self.axes.option_priors[choice], codes[choice], self.codes[choice]
+            log_prior, log_hit, log_miss = self._option_terms(
+                p0[options], np.full(len(options), float(len(p0)))
+            )
+            log_factor = np.where(own[:, None] == options, log_hit, log_miss)
+            np.copyto(log_factor, log_prior, where=(own < 0)[:, None])
+            terms += np.where(options >= 0, log_factor, 0.0)
 
 
 def distinct(u: Floats) -> tuple[Floats, Codes]:

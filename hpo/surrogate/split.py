@@ -26,6 +26,10 @@ import numpy.typing as npt
 # However many trials there are, no more than these are good.
 MAX_BELOW = 25
 
+# Of more losses than these, the least are first looked for among blocks.
+_MANY = 4096
+_BLOCK = 64
+
 
 def count_below(n_trials: int, gamma: float, cap: int = MAX_BELOW) -> int:
     """How many of `n_trials` trials are good; equation (1)."""
@@ -48,12 +52,31 @@ def split_by_loss(losses: npt.ArrayLike, n_below: int) -> npt.NDArray[np.bool_]:
         True for the good trials, shape (N,). Of equal losses the earlier counts as better.
     """
     values = np.asarray(losses, dtype=np.float64)
-    n_marked = min(n_below, int(np.count_nonzero(~np.isnan(values))))
-    if n_marked == 0:
-        return np.zeros(values.size, dtype=np.bool_)
-    # NaN sorts last, behind an infinite loss.
-    worst = np.partition(values, n_marked - 1)[n_marked - 1]
-    is_below: npt.NDArray[np.bool_] = values < worst
-    n_ties = n_marked - np.count_nonzero(is_below)
-    is_below[np.flatnonzero(values == worst)[:n_ties]] = True
+    is_below = np.zeros(values.size, dtype=np.bool_)
+    is_below[least(values, n_below)] = True
     return is_below
+
+
+def least(losses: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.int64]:
+    """Where the `n` least losses stand, the least first; fewer where NaN leaves no more.
+
+    Of equal losses the earlier counts as less.
+    """
+    if n <= 0:
+        return np.empty(0, dtype=np.int64)
+    places = np.arange(losses.size) if losses.size <= _MANY else _in_least_blocks(losses, n)
+    values = losses[places]
+    # NaN sorts last, behind an infinite loss.
+    n = min(n, int(np.count_nonzero(~np.isnan(values))))
+    return np.asarray(places[np.argsort(values, kind="stable")[:n]])
+
+
+def _in_least_blocks(losses: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.int64]:
+    """Ascending places among which the `n` least losses are, at a fraction of sorting all."""
+    n_blocks = losses.size // _BLOCK
+    blocks = losses[: n_blocks * _BLOCK].reshape(n_blocks, _BLOCK)
+    # Each of the n least is the least of its block, or shares it with one that is less.
+    leasts = np.fmin.reduce(blocks, axis=1)
+    chosen = np.sort(np.argsort(leasts, kind="stable")[:n])
+    places = (chosen[:, None] * _BLOCK + np.arange(_BLOCK)).ravel()
+    return np.concatenate([places, np.arange(n_blocks * _BLOCK, losses.size)])

@@ -23,7 +23,14 @@ def axes_of(*kinds, options=()):
         np.where(is_normal, np.inf, 1.0),
         np.array(half_cells).reshape(-1, 1),
         [np.array(p0, dtype=float) for p0 in options],
+        [all_cells(kind) for kind in kinds if not isinstance(kind, str)],
     )
+
+
+def all_cells(n_cells):
+    """Both ends of each cell, or None where they are many."""
+    edges = np.linspace(0.0, 1.0, n_cells + 1)
+    return (edges[:-1], edges[1:]) if n_cells <= 64 else None
 
 
 def points_of(axes, u=(), codes=()):
@@ -32,7 +39,10 @@ def points_of(axes, u=(), codes=()):
     u = np.array(u, dtype=float).reshape(len(axes.low), n_points)
     codes = np.array(codes, dtype=np.int64).reshape(len(axes.option_priors), n_points)
     cells, half_cells = u[axes.n_continuous :], axes.half_cells[axes.n_continuous :]
-    return Points(u, cells - half_cells, cells + half_cells, codes)
+    numbers = np.nan_to_num(np.floor(cells / (2.0 * half_cells)), nan=-1.0)
+    return Points(
+        u, cells - half_cells, cells + half_cells, codes, numbers.clip(-1, 1e9).astype(int)
+    )
 
 
 def fit(axes, u=(), codes=(), weights=(), **options):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hpo.surrogate.joint import Axes, JointParzen, JointParzens, distinct, log_sum_exp
+from hpo.surrogate.joint import Axes, JointParzen, distinct, log_sum_exp
 from tests.surrogate.joint_slowly import (
     BOUNDED,
     NAN,
@@ -246,34 +247,24 @@ def test_the_log_of_a_sum_of_vanishing_terms_is_minus_infinity_and_not_nan():
     assert log_sum_exp(terms) == pytest.approx([-np.inf, math.log(2.0), -1e300])
 
 
-def test_several_mixtures_fitted_together_are_what_each_is_alone():
+@pytest.mark.parametrize("most", [0, 3, 6, 100])
+def test_what_has_a_table_and_what_has_none_say_the_same(monkeypatch, most):
     rng = np.random.default_rng(6)
-    axes = axes_of(BOUNDED, NORMAL, 4, options=[[0.5, 0.3, 0.2]])
+    monkeypatch.setattr("hpo.surrogate.axes.MOST_VALUES", most)
+    axes = axes_of(BOUNDED, NORMAL, 4, 9, options=[[0.5, 0.3, 0.2], [0.2] * 5])
 
     def draw(n):
-        u = np.stack([rng.random(n), rng.normal(size=n), (rng.integers(0, 4, n) + 0.5) / 4])
+        u = np.stack([rng.random(n), rng.normal(size=n), *rng.integers(0, [[4], [9]], (2, n))])
+        u[2:] = (u[2:] + 0.5) / [[4], [9]]
         u[:, rng.random(n) < 0.2] = NAN
-        return points_of(axes, u, [rng.integers(-1, 3, n)])
+        return points_of(axes, u, rng.integers(-1, [[3], [5]], (2, n)))
 
     trials, weights, points = draw(15), rng.uniform(0.5, 2.0, 15), draw(40)
-    sizes, prior_weights = [4, 0, 11], [1.0, 2.0, 0.5]
 
-    together = JointParzens(axes, trials.u, trials.codes, sizes, weights, prior_weights)
-
-    ends = np.cumsum(sizes)
-    for mixture, (end, size) in enumerate(zip(ends, sizes, strict=True)):
-        own = slice(end - size, end)
-        alone = JointParzen(
-            axes, trials.u[:, own], trials.codes[:, own], weights[own], prior_weights[mixture]
-        )
-        log_density = together.log_densities(points)[mixture]
-        np.testing.assert_allclose(log_density, alone.log_density(points), rtol=1e-10, atol=1e-10)
-        there, back = (
-            each.sample(np.random.default_rng(7), 50, number)
-            for each, number in [(together, mixture), (alone, 0)]
-        )
-        np.testing.assert_allclose(there[0], back[0], rtol=1e-12)
-        np.testing.assert_array_equal(there[1], back[1])
+    assert len(axes.slots.choices) + len(axes.slots.axes) == {0: 0, 3: 1, 6: 3, 100: 4}[most]
+    assert_equals_the_slow_loop(axes, trials, weights, points)
+    unnumbered = dataclasses.replace(points, numbers=None)
+    assert_equals_the_slow_loop(axes, trials, weights, unnumbered)
 
 
 def test_different_values_are_ranked_from_one_and_nan_is_rank_zero():

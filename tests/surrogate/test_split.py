@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.surrogate.split import count_below, fraction_below, split_by_loss
+from hpo.surrogate.split import count_below, fraction_below, least, split_by_loss
 
 
 @pytest.mark.parametrize(
@@ -57,3 +57,23 @@ def test_it_equals_sorting_by_loss_and_age(losses, n_below):
     expected = sorted(with_loss, key=lambda i: (losses[i], i))[:n_below]
 
     assert split_by_loss(losses, n_below).nonzero()[0].tolist() == sorted(expected)
+
+
+@pytest.mark.parametrize("n_losses", [4097, 4160, 20_000])
+@pytest.mark.parametrize("n_different", [3, 50, 10**9])
+def test_among_many_the_least_are_those_that_sorting_finds(n_losses, n_different):
+    rng = np.random.default_rng(n_losses)
+    losses = rng.integers(0, n_different, n_losses).astype(np.float64)
+    losses[rng.random(n_losses) < 0.3] = np.nan
+    losses[500:1500] = np.nan
+
+    expected = np.lexsort([np.arange(n_losses), losses])[:26]
+
+    np.testing.assert_array_equal(least(losses, 26), expected)
+
+
+def test_of_many_without_a_loss_none_is_least():
+    losses = np.full(10_000, np.nan)
+    losses[[9_000, 17]] = [1.0, np.inf]
+
+    assert least(losses, 26).tolist() == [9_000, 17]
