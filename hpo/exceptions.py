@@ -12,6 +12,7 @@
     ├── InvalidResult (ValueError)        the objective returned what we cannot use
     │   ├── InvalidResultStatus
     │   ├── InvalidLoss
+    │   ├── InvalidReport                 a step or a loss of a learning curve
     │   └── UnstorableResult              no database can hold it
     ├── InvalidAnnotatedParameter (ValueError)
     ├── InvalidOption (TypeError)         unknown or unusable argument
@@ -25,6 +26,7 @@
     │       └── UntrustedObjective        nobody with our key signed it for this use
     ├── InvalidKey (ValueError)           there is no signing key, or none to be trusted
     ├── BadSignature                      the bytes are not what was signed, if any were
+    ├── UnreadableSession (ValueError)    a saved model's file is damaged, or is something else
     ├── WorkersGone                       every local worker ended early
     ├── StoreError
     │   ├── InvalidUrl (ValueError)
@@ -32,6 +34,7 @@
     │   ├── AccessDenied
     │   ├── LeaseLost                     somebody else holds the trial now
     │   ├── DuplicateTrial                the tid is taken
+    │   ├── Overtaken                     others were inserted since the caller looked
     │   └── SpaceChanged                  the experiment was started with another space
     ├── EmbeddedServerError
     │   └── MongodNotFound
@@ -66,6 +69,7 @@ __all__ = [
     "InvalidLoss",
     "InvalidOption",
     "InvalidOptionValue",
+    "InvalidReport",
     "InvalidResult",
     "InvalidResultStatus",
     "InvalidTrial",
@@ -74,6 +78,7 @@ __all__ = [
     "MissingValue",
     "MongodNotFound",
     "ObjectiveError",
+    "Overtaken",
     "PyllImportError",
     "ServerUnreachable",
     "SpaceChanged",
@@ -82,6 +87,7 @@ __all__ = [
     "SymbolTaken",
     "UnloadableObjective",
     "UnpicklableObjective",
+    "UnreadableSession",
     "UnstorableResult",
     "UntrustedObjective",
     "WorkersGone",
@@ -188,6 +194,10 @@ class InvalidLoss(InvalidResult):
     """The result's loss is missing or not one real number."""
 
 
+class InvalidReport(InvalidResult):
+    """A step or a loss that a learning curve cannot have."""
+
+
 class UnstorableResult(InvalidResult):
     """The result holds a value that the database cannot store."""
 
@@ -285,6 +295,20 @@ class InvalidOptionValue(InvalidOption, ValueError):
     """An option has the right type and a value that makes no sense."""
 
 
+class UnreadableSession(HpoError, ValueError):
+    """A file from which a model was to continue is damaged, or is something else."""
+
+    def __init__(self, path: str, defect: str) -> None:
+        super().__init__(path, defect)
+        self.path, self.defect = path, defect
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} cannot be continued from: {self.defect}. The file is untouched; "
+            "repair or move it, or give another io_load_dir"
+        )
+
+
 class WorkersGone(HpoError):
     """Every local worker has ended although trials remain."""
 
@@ -319,6 +343,20 @@ class DuplicateTrial(StoreError):
         return (
             f"trials {self.tids} are stored already; take fresh ids from "
             "trials.new_trial_ids(n) before building documents"
+        )
+
+
+class Overtaken(StoreError):
+    """Trials were inserted since the caller looked; what it wanted to add was not stored."""
+
+    def __init__(self, exp_key: str | None, number: int) -> None:
+        super().__init__(exp_key, number)
+        self.exp_key, self.number = exp_key, number
+
+    def __str__(self) -> str:
+        return (
+            f"trial number {self.number} of experiment {self.exp_key!r} is stored already; "
+            "refresh, and suggest again with what is there now"
         )
 
 

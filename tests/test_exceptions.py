@@ -13,7 +13,9 @@ from hpo.exceptions import (
     HistoryChanged,
     HpoError,
     LeaseLost,
+    Overtaken,
     SpaceChanged,
+    UnreadableSession,
     UntrustedObjective,
     did_you_mean,
 )
@@ -27,8 +29,10 @@ EXAMPLES = {
     HistoryChanged: HistoryChanged("7:00ff", "6:00aa"),
     LeaseLost: LeaseLost(7, "node1:10", 2),
     DuplicateTrial: DuplicateTrial([3]),
+    Overtaken: Overtaken("digits", 5),
     SpaceChanged: SpaceChanged("digits", ["lr: removed"]),
     UntrustedObjective: UntrustedObjective("digits", "it is not signed"),
+    UnreadableSession: UnreadableSession("curve-data.json", "it is damaged"),
 }
 
 

@@ -259,7 +259,7 @@ def test_what_has_a_table_and_what_has_none_say_the_same(monkeypatch, most):
         u[:, rng.random(n) < 0.2] = NAN
         return points_of(axes, u, rng.integers(-1, [[3], [5]], (2, n)))
 
-    trials, weights, points = draw(15), rng.uniform(0.5, 2.0, 15), draw(40)
+    trials, weights, points = draw(8), rng.uniform(0.5, 2.0, 8), draw(12)
 
     assert len(axes.slots.choices) + len(axes.slots.axes) == {0: 0, 3: 1, 6: 3, 100: 4}[most]
     assert_equals_the_slow_loop(axes, trials, weights, points)
