@@ -25,6 +25,7 @@ from hpo import (
     qmc,
     rand,
     spec,
+    stopping,
     tpe,
 )
 from hpo.ctrl import Ctrl
@@ -39,6 +40,7 @@ from hpo.document import (
     STATUS_NEW,
     STATUS_OK,
     STATUS_RUNNING,
+    STATUS_STOPPED,
     STATUS_STRINGS,
     STATUS_SUSPENDED,
 )
@@ -71,6 +73,7 @@ __all__ = [  # noqa: RUF022  (grouped by theme)
     "fmin_pass_expr_memo_ctrl",
     "generate_trials_to_calculate",
     "early_stop",
+    "stopping",
     # spaces
     "hp",
     "spec",
@@ -99,6 +102,7 @@ __all__ = [  # noqa: RUF022  (grouped by theme)
     "STATUS_SUSPENDED",
     "STATUS_OK",
     "STATUS_FAIL",
+    "STATUS_STOPPED",
     "STATUS_STRINGS",
     "JOB_STATE_NEW",
     "JOB_STATE_RUNNING",

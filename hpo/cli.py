@@ -5,6 +5,7 @@
     hpo best URL digits          its best trials
     hpo requeue URL              hand out again what dead workers held
     hpo rm URL digits            remove an experiment
+    hpo gc URL                   remove what killed processes left behind
     hpo role URL --user worker   a login with which workers can do no harm
     hpo key                      the key that signs objectives
 
@@ -44,6 +45,8 @@ EXIT_NOTHING = 1
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 69
 EXIT_INTERRUPTED = 130
+
+_UNIT_SECS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 # On the command line, the experiment whose exp_key is None.
 NAMELESS = "-"
@@ -163,6 +166,17 @@ def _build_parser() -> tuple[_Parser, dict[str, _Parser]]:
     _add_experiment(remove)
     remove.add_argument("--yes", action="store_true", help="do not ask")
 
+    collect = command("gc", collect_garbage, "remove what killed processes left behind")
+    _add_url(collect)
+    collect.add_argument("--dry-run", action="store_true", help="only show what there is")
+    collect.add_argument(
+        "--older-than",
+        type=_length_of_time,
+        default=86400.0,
+        metavar="TIME",
+        help="leave alone what is younger: 45s, 30m, 2h or 7d (default 1d)",
+    )
+
     role = command("role", make_role, "make a login that may do a worker's work, and no more")
     _add_url(role)
     role.add_argument(
@@ -222,6 +236,14 @@ def _positive(text: str) -> int:
     if text.isascii() and text.isdigit() and int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+
+
+def _length_of_time(text: str) -> float:
+    """A number and a unit, in seconds."""
+    number, unit = text[:-1], text[-1:]
+    if number.isascii() and number.isdigit() and unit in _UNIT_SECS:
+        return float(int(number) * _UNIT_SECS[unit])
+    raise argparse.ArgumentTypeError(f"{text!r} is not a length of time such as 45s, 30m, 2h, 7d")
 
 
 def _port(text: str) -> int:
@@ -458,6 +480,22 @@ def remove_experiment(args: argparse.Namespace) -> int:
             return EXIT_NOTHING
         store.delete(exp_key)
     print(f"removed {_name(exp_key)!r} and its {trials}")
+    return EXIT_OK
+
+
+def collect_garbage(args: argparse.Namespace) -> int:
+    """Remove what nobody refers to any more, and say what it was."""
+    with _store(args) as store:
+        found = store.collect_garbage(older_than_secs=args.older_than, dry_run=args.dry_run)
+    rows = [
+        [kind.what, str(kind.n), f"{kind.n_bytes / 1e6:.1f} MB" if kind.n_bytes else ""]
+        for kind in found
+        if kind.n
+    ]
+    if not rows:
+        print("nothing was left behind")
+        return EXIT_OK
+    _print_table(["would be removed" if args.dry_run else "removed", "how many", "size"], rows)
     return EXIT_OK
 
 

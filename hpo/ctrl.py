@@ -2,7 +2,21 @@
 
 An objective gets one through `pass_expr_memo_ctrl`, or by writing the class
 `Ctrl` itself into its search space as a literal. Through it the objective
-publishes partial results, keeps attachments, and adds results it came by.
+reports its learning curve, asks whether to stop, saves checkpoints, keeps
+attachments, and adds results it came by:
+
+    def objective(config):
+        ctrl, saved = config["ctrl"], config["ctrl"].load_checkpoint()
+        model, done = (Model(config), 0) if saved is None else (restore(saved.state), saved.step)
+        for epoch in range(done + 1, 82):
+            ctrl.report(epoch, model.train())
+            ctrl.save_checkpoint(model.dump())
+            if ctrl.should_stop():
+                break
+        return model.loss
+
+What is returned after `should_stop()` said so makes the trial DONE with status
+"stopped", and its loss the last one reported: so losses stay comparable.
 
 Where the objective runs decides how its words travel: beside the trials
 (`TrialsChannel`), or in a worker's child process, which talks to its parent.
@@ -11,13 +25,29 @@ Where the objective runs decides how its words travel: beside the trials
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, MutableMapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol
 
-from hpo.document import JOB_STATE_DONE, Document, Tid
+from hpo import checkpoints
+from hpo.checkpoints import Checkpoint
+from hpo.document import (
+    JOB_STATE_DONE,
+    JOB_STATE_RUNNING,
+    STATUS_OK,
+    STATUS_STOPPED,
+    Claim,
+    Document,
+    Tid,
+)
 from hpo.exceptions import InvalidOption
+from hpo.reports import LearningCurve, Report, as_step
+from hpo.stopping.base import Curve, History, line_of, rungs_of
 
 logger = logging.getLogger(__name__)
+
+# Reports that come faster are written together.
+REPORT_INTERVAL_SECS = 0.1
 
 
 class Channel(Protocol):
@@ -29,6 +59,18 @@ class Channel(Protocol):
 
     def checkpoint(self, result: Mapping[str, Any]) -> None:
         """Publish a partial result of the running trial."""
+
+    def report(self, reports: Sequence[Report]) -> None:
+        """Publish the learning curve so far, whole. Raises LeaseLost."""
+
+    def reported(self, step: int | None) -> Iterable[Document]:
+        """The experiment's learning curves; see `Store.reported`."""
+
+    def save_checkpoint(self, payload: bytes) -> None:
+        """Keep what a later attempt goes on from. Raises LeaseLost."""
+
+    def load_checkpoint(self) -> bytes | None:
+        """What was kept by this trial, or by one that it takes up."""
 
 
 class TrialsChannel:
@@ -46,6 +88,29 @@ class TrialsChannel:
         if self._current_trial is not None:
             self._current_trial["result"] = dict(result)
 
+    def report(self, reports: Sequence[Report]) -> None:
+        trial = self._current_trial
+        # A trial that somebody evaluates by hand is nobody's claim.
+        if trial is not None and self._trials is not None and trial["state"] == JOB_STATE_RUNNING:
+            self._trials.store.report(Claim.of(trial), reports)
+
+    def reported(self, step: int | None) -> Iterable[Document]:
+        if self._trials is None or self._current_trial is None:
+            return ()
+        found: Iterable[Document] = self._trials.store.reported(
+            self._current_trial["exp_key"], step=step
+        )
+        return found
+
+    def save_checkpoint(self, payload: bytes) -> None:
+        if self._trials is not None:
+            self.attachments[checkpoints.ATTACHMENT] = payload
+
+    def load_checkpoint(self) -> bytes | None:
+        if self._trials is None or self._current_trial is None:
+            return None
+        return checkpoints.find_checkpoint(self._trials.store, self._current_trial)
+
 
 class Ctrl:
     """Control object handed to a running objective.
@@ -54,7 +119,7 @@ class Ctrl:
         trials: the trials this evaluation belongs to, or None in a worker.
         current_trial: the document being evaluated.
 
-    Source: hyperopt.base.Ctrl.
+    Source: hyperopt.base.Ctrl, for all but reports, stopping and saved checkpoints.
     """
 
     info = logger.info
@@ -63,11 +128,32 @@ class Ctrl:
     debug = logger.debug
 
     def __init__(
-        self, trials: Any, current_trial: Document | None = None, *, channel: Channel | None = None
+        self,
+        trials: Any,
+        current_trial: Document | None = None,
+        *,
+        channel: Channel | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.trials = trials
         self.current_trial = current_trial
         self._channel = channel if channel is not None else TrialsChannel(trials, current_trial)
+        self._clock = clock
+        self._stopper: Any = None
+        self._curve = LearningCurve(self._reports_before())
+        # No rule decides again about what was settled before this trial took up another.
+        self._settled_step = int((current_trial or {}).get("settled_step", -1))
+        self._asked_step = self._last_step()
+        self._is_unwritten = False
+        self._written_at = -REPORT_INTERVAL_SECS
+        self._is_stopped = False
+
+    def _reports_before(self) -> Sequence[Report]:
+        return () if self.current_trial is None else self.current_trial.get("reports") or ()
+
+    def _last_step(self) -> int:
+        last = self._curve.last
+        return -1 if last is None else int(last["step"])
 
     def checkpoint(self, result: Mapping[str, Any] | None = None) -> None:
         """Publish `result` as the partial result of the running trial.
@@ -82,6 +168,159 @@ class Ctrl:
     def attachments(self) -> MutableMapping[str, bytes]:
         """Named bytes beside the running trial."""
         return self._channel.attachments
+
+    # --- the learning curve ---
+
+    def report(self, step: int, loss: float) -> None:
+        """Say how good the configuration is after so much training.
+
+        It is stored at once, or, within a tenth of a second of the one before, together
+        with the next; at the latest when the rule decides, a checkpoint is saved or the
+        objective returns.
+
+        Args:
+            step: epochs, batches or whatever was done so far; must rise from report to report.
+            loss: what is minimised; NaN counts as infinite.
+
+        Raises:
+            InvalidReport: the step does not rise, or something is no number.
+            LeaseLost: another worker holds the trial by now; stop evaluating.
+        """
+        self._curve.append(step, loss)
+        # The trial may have gone back before what it had reported when its worker was lost.
+        before = min(self._asked_step, self._last_step() - 1)
+        self._asked_step = max(before, self._settled_step)
+        self._is_unwritten = True
+        if self._clock() - self._written_at >= REPORT_INTERVAL_SECS:
+            self._write_reports()
+
+    def should_stop(self) -> bool:
+        """Whether the search's stopping rule wants this trial to end now.
+
+        Once it said so it stays so. Without a rule, or when the rule itself fails, the
+        answer is False.
+
+        Raises:
+            LeaseLost: another worker holds the trial by now; stop evaluating.
+        """
+        if self._is_stopped or self._stopper is None or self._asked_step >= self._last_step():
+            return self._is_stopped
+        try:
+            self._is_stopped = bool(
+                self._stopper.should_stop(self._as_curve(), History(self._reported))
+            )
+        except _RuleInterrupted as interrupted:
+            raise interrupted.error from None
+        except Exception as error:  # a rule is anybody's code: the trial must not die of it
+            logger.warning(
+                "the stopping rule %r failed, and the trial goes on: %s: %s",
+                self._stopper,
+                type(error).__name__,
+                error,
+            )
+        self._asked_step = self._last_step()
+        return self._is_stopped
+
+    def stopped(self, **more: Any) -> dict[str, Any]:
+        """The result of a trial that ends here: the last loss reported, with status "stopped".
+
+        For an objective that decides by itself, or has nothing else to return.
+
+        Args:
+            more: what the result shall hold beside.
+
+        Raises:
+            InvalidOption: nothing was reported yet.
+        """
+        if self._curve.last is None:
+            raise InvalidOption(
+                "ctrl.stopped() needs a loss to end with; call ctrl.report(step, loss) first"
+            )
+        return self._as_stopped(more)
+
+    def _as_stopped(self, result: Mapping[str, Any]) -> dict[str, Any]:
+        return {**result, "status": STATUS_STOPPED, **(self._curve.last or {})}
+
+    def _as_curve(self) -> Curve:
+        trial = self.current_trial or {"tid": None, "number": 0}
+        reports = self._curve.reports
+        return Curve(
+            tid=trial["tid"],
+            line=line_of(trial),
+            steps=tuple(one["step"] for one in reports),
+            losses=tuple(one["loss"] for one in reports),
+            last_step=self._last_step(),
+            asked_step=self._asked_step,
+        )
+
+    def _reported(self, step: int | None) -> Iterable[Document]:
+        """Everybody's reports, after this trial's own are among them.
+
+        So of two trials that come to a rung together, one at least sees the other.
+        """
+        try:
+            self._write_reports()
+            return list(self._channel.reported(step))
+        except Exception as error:
+            raise _RuleInterrupted(error) from error
+
+    def _write_reports(self) -> None:
+        if self._is_unwritten:
+            self._channel.report(self._curve.reports)
+            self._is_unwritten, self._written_at = False, self._clock()
+
+    # --- checkpoints ---
+
+    def save_checkpoint(self, state: bytes, step: int | None = None) -> None:
+        """Keep what the training needs to go on from here, in place of what was kept before.
+
+        Args:
+            state: the model and its optimiser, for example pickled.
+            step: the last step that it includes; default the last one reported.
+
+        Raises:
+            LeaseLost: another worker holds the trial by now; stop evaluating.
+        """
+        if not isinstance(state, (bytes, bytearray, memoryview)):
+            raise TypeError(
+                f"a checkpoint must be bytes, not {type(state).__name__}; pickle objects"
+            )
+        reached = max(self._last_step(), 0) if step is None else as_step(step)
+        # First, because this is refused when the lease is lost.
+        self._write_reports()
+        self._channel.save_checkpoint(checkpoints.packed(Checkpoint(reached, bytes(state))))
+
+    def load_checkpoint(self) -> Checkpoint | None:
+        """Where to go on, or None when the training has to begin.
+
+        There is one when an earlier attempt saved it, or when this trial takes up a
+        stopped one that did.
+        """
+        payload = self._channel.load_checkpoint()
+        return None if payload is None else checkpoints.unpacked(payload)
+
+    # --- for whoever evaluates ---
+
+    def begin(self, stopper: Any) -> None:
+        """Let a stopping rule decide about this trial; None: none does."""
+        self._stopper = stopper
+        self._curve = LearningCurve(self._reports_before(), rungs_of(stopper))
+
+    def end(self) -> None:
+        """Write what was reported last."""
+        self._write_reports()
+
+    def concluded(self, result: dict[str, Any]) -> dict[str, Any]:
+        """What the objective returned, as the result of a stopped trial if it was stopped."""
+        is_cut_short = self._is_stopped and result["status"] == STATUS_OK
+        return self._as_stopped(result) if is_cut_short else result
+
+    @property
+    def last_report(self) -> Report | None:
+        """The latest report, or None."""
+        return self._curve.last
+
+    # --- other trials ---
 
     def inject_results(
         self,
@@ -124,3 +363,11 @@ class Ctrl:
             document["state"] = JOB_STATE_DONE
         inserted: list[Tid] = self.trials.insert_trial_docs(documents)
         return inserted
+
+
+class _RuleInterrupted(Exception):
+    """The documents could not be reached while a rule decided: no fault of the rule's."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error

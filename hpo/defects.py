@@ -115,6 +115,18 @@ def _is_result(value: Any) -> bool:
     return not isinstance(loss, (list, dict)) and isinstance(value.get("status", ""), str)
 
 
+def _is_report(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and is_count(value.get("step"))
+        and isinstance(value.get("loss"), (int, float))
+    )
+
+
+def _are_reports(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_report, value))
+
+
 def _is_time(value: Any) -> bool:
     return value is None or isinstance(value, datetime)
 
@@ -138,6 +150,11 @@ _RULES: dict[str, _Rule] = {
     "params": (_is_document, "a document"),
     "result": (_is_result, "a document with a status and at most one loss"),
     "objective": (_is_hash, "a hash"),
+    "reports": (_are_reports, "a list of {step, loss}"),
+    "last_report": (_is_report, "{step, loss}"),
+    "continues": (_is_tid, "a number or text"),
+    "line": (is_count, _COUNT),
+    "settled_step": (is_count, _COUNT),
     "book_time": (_is_time, "a date"),
     "refresh_time": (_is_time, "a date"),
     "finish_time": (_is_time, "a date"),

@@ -31,13 +31,19 @@ stand beside them.
     objective      sha256 of the stored objective that this trial calls, or None
     owner, host    who holds or held the trial, "host:pid:token"; the machine's name
     attempt        how often the trial was claimed; the fencing token of every later write
-    lost_attempts  how many claims ended without a word from the worker
+    lost_attempts  how many claims ended with the worker, or were killed from outside
     max_attempts   after so many lost attempts the trial becomes ERROR
-    attempts       history: [{attempt, owner, host, start, end, reason, …}]
+    attempts       history: [{attempt, owner, host, start, end, reason, …}]; see `FAILURES`
     lease_until    the claim expires then, by the store's clock; None unless RUNNING
     queue_time, book_time, refresh_time, finish_time
                    inserted, claimed, last written, ended; the store's clock, naive UTC
     version        +1 whenever anything but the lease changed
+    reports        [{step, loss}]: the learning curve so far (see `hpo.reports`), or absent
+    last_report    the latest of them; report_time: when it was written
+    continues      the tid of the stopped trial that this one takes up again, or absent
+    line           the number of the first trial that it goes back to, or absent
+    settled_step   up to it no stopping rule decides again, or absent
+    timeout_secs   the objective is ended after so long, or absent
     error          [type, text] of the exception that ended the trial, or absent
     traceback      its traceback as text, or absent
 """
@@ -79,10 +85,47 @@ STATUS_RUNNING = "running"
 STATUS_SUSPENDED = "suspended"
 STATUS_OK = "ok"
 STATUS_FAIL = "fail"
-STATUS_STRINGS = (STATUS_NEW, STATUS_RUNNING, STATUS_SUSPENDED, STATUS_OK, STATUS_FAIL)
+# hyperopt's; and ours, for a trial that a stopping rule ended before its full budget.
+STATUS_STOPPED = "stopped"
+STATUS_STRINGS = (
+    STATUS_NEW,
+    STATUS_RUNNING,
+    STATUS_SUSPENDED,
+    STATUS_OK,
+    STATUS_FAIL,
+    STATUS_STOPPED,
+)
 
 DEFAULT_LEASE_SECS = 60.0
 DEFAULT_MAX_ATTEMPTS = 3
+
+# Why an attempt can end, `attempts[].reason`. The first are the objective's doing and would
+# come again: the trial is an ERROR, and models stay away from its configuration.
+FAILURES = {
+    "exception": "the objective raised, or returned what cannot be used; beside it: error",
+    "signal": "it crashed; signal: the number of SIGSEGV, SIGABRT …",
+    "exit": "it ended its process; exit_code",
+    "timeout": "it ran past the time allowed; timeout_secs",
+    "memory": "it took more memory than allowed; memory_bytes, max_memory_bytes",
+}
+# These are the infrastructure's: the trial goes back to the queue and no model hears of it.
+LOSSES = {
+    "lost": "its worker vanished: the lease expired. Costs one of max_attempts",
+    "killed": "something else killed its process (signal), such as the kernel for want of "
+    "memory. Costs one of max_attempts",
+    "preempted": "its worker was told to make room",
+    "interrupted": "its worker was stopped by hand",
+    "walltime": "its worker's time was up",
+    "unreachable": "the server stayed away while the objective needed it",
+    "unloadable": "the objective could not be rebuilt on that worker",
+}
+# "done" is the third kind, and "refused" the fourth: the trial names an objective that was
+# not signed for it, and ends as an ERROR without having run.
+
+# The types, `error[0]`, of errors that say nothing about the configuration.
+LOST_WORKER = "LostWorker"
+UNTRUSTED_OBJECTIVE = "UntrustedObjective"
+INNOCENT_ERRORS = (LOST_WORKER, UNTRUSTED_OBJECTIVE, "InvalidTrial")
 
 # misc.cmd of every trial that an `fmin` driver inserts: evaluate the stored domain.
 DOMAIN_COMMAND = ("domain_attachment", "FMinIter_Domain")
@@ -152,6 +195,37 @@ def new_trial(
     }
 
 
+def continuation(trial: Mapping[str, Any], tid: Tid) -> Document:
+    """Build the NEW document that takes up a stopped trial where it ended.
+
+    It has the configuration, the objective and the learning curve of `trial`, whose
+    checkpoint it finds; at most one continuation of a trial is ever stored, unless it
+    was cancelled.
+    """
+    misc = {
+        **trial["misc"],
+        "tid": tid,
+        "idxs": {label: [tid] if idxs else [] for label, idxs in trial["misc"]["idxs"].items()},
+        "vals": {label: list(vals) for label, vals in trial["misc"]["vals"].items()},
+        # Algorithms count what comes from one trial as one.
+        "from_tid": trial["misc"].get("from_tid", trial["tid"]),
+    }
+    document = new_trial(
+        tid,
+        exp_key=trial["exp_key"],
+        params=trial.get("params"),
+        spec=trial.get("spec"),
+        misc=misc,
+        max_attempts=trial.get("max_attempts") or DEFAULT_MAX_ATTEMPTS,
+    )
+    copied = ("objective", "timeout_secs", "reports", "last_report", "report_time")
+    document.update({key: trial[key] for key in copied if key in trial})
+    document["continues"] = trial["tid"]
+    document["line"] = trial.get("line", trial["number"])
+    document["settled_step"] = trial["last_report"]["step"]
+    return document
+
+
 def check_trial(trial: Any) -> None:
     """Raise InvalidTrial unless `trial` has the keys and the sense of a trial document."""
     if not isinstance(trial, Mapping):
@@ -174,6 +248,29 @@ def check_trial(trial: Any) -> None:
         raise InvalidTrial(
             f"unknown state {trial['state']!r}; expected one of {JOB_STATES}", trial
         )
+
+
+def is_failure(trial: Mapping[str, Any]) -> bool:
+    """Whether an ERROR was the objective's doing, so that it would come again.
+
+    A model may then stay away from the configuration. Of one whose workers were lost,
+    or whose objective was never run, it learns nothing.
+    """
+    # A driver that evaluates trials itself leaves the error in misc, as hyperopt does.
+    error = trial.get("error") or trial["misc"].get("error") or (None,)
+    return trial["state"] == JOB_STATE_ERROR and error[0] not in INNOCENT_ERRORS
+
+
+def cancelled_stub(tid: Tid, number: int) -> Document:
+    """What readers see of a trial that they waited for and that is none any more."""
+    return {
+        "tid": tid,
+        "number": number,
+        "state": JOB_STATE_CANCEL,
+        "version": 0,
+        "misc": {"vals": {}},
+        "result": {},
+    }
 
 
 def active_values(trial: Mapping[str, Any]) -> dict[str, Any]:
@@ -254,6 +351,22 @@ def checkpoint(held: Claim, result: Mapping[str, Any]) -> Transition:
     )
 
 
+def report(held: Claim, reports: Sequence[Mapping[str, Any]]) -> Transition:
+    """RUNNING -> RUNNING: publish the learning curve so far, in place of what stood there.
+
+    Args:
+        reports: all that is kept of it, at least one, by rising steps.
+    """
+    curve = [dict(one) for one in reports]
+    return Transition(
+        verb="report",
+        requires=_held(held),
+        sets={"reports": curve, "last_report": dict(curve[-1])},
+        stamps=("report_time", "refresh_time"),
+        increments=("version",),
+    )
+
+
 def finish(held: Claim, result: Mapping[str, Any]) -> Transition:
     """RUNNING -> DONE: result and state in one step."""
     return _end(held, "finish", JOB_STATE_DONE, {"result": dict(result)}, {"reason": "done"})
@@ -299,28 +412,45 @@ def expire(trial: Mapping[str, Any]) -> Transition:
 
     The store also requires that `lease_until` has passed by its own clock.
     """
+    return _lose(trial, "expire", {"reason": "lost"})
+
+
+def lose(
+    trial: Mapping[str, Any], reason: str, details: Mapping[str, Any] | None = None
+) -> Transition:
+    """RUNNING -> NEW, or ERROR once max_attempts claims were lost: its holder says so itself.
+
+    Args:
+        trial: the document as it was claimed.
+        reason: one of `LOSSES`; goes into the attempt history with `details`.
+    """
+    return _lose(trial, "lose", {"reason": reason, **(details or {})})
+
+
+def _lose(trial: Mapping[str, Any], verb: str, attempt_end: Mapping[str, Any]) -> Transition:
     lost = int(trial.get("lost_attempts") or 0) + 1
     allowed = int(trial.get("max_attempts") or DEFAULT_MAX_ATTEMPTS)
     held = Claim(tid=trial["tid"], owner=trial["owner"], attempt=trial.get("attempt", 0))
     if lost < allowed:
         return Transition(
-            verb="expire",
+            verb=verb,
             requires=_held(held),
             sets={"state": JOB_STATE_NEW, "owner": None, "lease_until": None},
             stamps=("refresh_time",),
             increments=("lost_attempts", "version"),
-            attempt_end={"reason": "lost"},
+            attempt_end=attempt_end,
         )
     text = (
-        f"{lost} attempts were lost: each worker vanished without a word while it held the trial"
+        f"{lost} attempts were lost: each worker vanished without a word while it held the "
+        "trial, or the objective's process was killed from outside"
     )
     return Transition(
-        verb="expire",
+        verb=verb,
         requires=_held(held),
-        sets={"state": JOB_STATE_ERROR, "error": ["LostWorker", text], "lease_until": None},
+        sets={"state": JOB_STATE_ERROR, "error": [LOST_WORKER, text], "lease_until": None},
         stamps=("refresh_time", "finish_time"),
         increments=("lost_attempts", "version"),
-        attempt_end={"reason": "lost"},
+        attempt_end=attempt_end,
     )
 
 

@@ -6,6 +6,7 @@ trials in it. A worker rebuilds it and evaluates one configuration at a time.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import numbers
 from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +20,12 @@ from hpo.document import (
     STATUS_FAIL,
     STATUS_NEW,
     STATUS_OK,
+    STATUS_STOPPED,
     STATUS_STRINGS,
     Document,
     Tid,
 )
-from hpo.exceptions import InvalidLoss, InvalidResultStatus
+from hpo.exceptions import HpoError, InvalidLoss, InvalidResultStatus
 from hpo.pyll import Apply, GarbageCollected, Literal, as_apply, dfs, rec_eval
 from hpo.space import Space
 
@@ -52,6 +54,12 @@ class Domain:
     """
 
     rec_eval_print_node_on_error = False
+
+    # A stopping rule for every trial (`hpo.stopping`), or None.
+    stopper: Any = None
+
+    # What workers allow an evaluation, or None; written into every trial.
+    trial_timeout_secs: float | None = None
 
     def __init__(
         self,
@@ -86,22 +94,35 @@ class Domain:
     # --- evaluating one configuration ---
 
     def evaluate(
-        self, config: Mapping[str, Any], ctrl: Ctrl, attach_attachments: bool = True
+        self, config: Mapping[str, Any], ctrl: Ctrl | None, attach_attachments: bool = True
     ) -> dict[str, Any]:
         """Call the objective on one configuration.
 
         Args:
             config: {label: value} of the active hyperparameters; a choice by index.
-            ctrl: what the objective may talk through.
+            ctrl: what the objective may talk through; None: to nobody.
             attach_attachments: move the result's "attachments" to `ctrl.attachments`.
 
         Returns:
             The result: {"status": …, "loss": …, and whatever else the objective returned}.
+            An objective that reported losses may return None: the last one stands.
 
         Raises:
             InvalidLoss, InvalidResultStatus: what the objective returned cannot be used.
         """
-        result = self._normalise(self._call(config, ctrl))
+        ctrl = Ctrl(None) if ctrl is None else ctrl
+        ctrl.begin(self.stopper)
+        try:
+            returned = self._call(config, ctrl)
+        except BaseException:
+            # What the objective raised counts, not that its last words were lost.
+            with contextlib.suppress(HpoError, RuntimeError):
+                ctrl.end()
+            raise
+        ctrl.end()
+        if returned is None and ctrl.last_report is not None:
+            returned = ctrl.last_report["loss"]
+        result = ctrl.concluded(self._normalise(returned))
         if attach_attachments:
             for key, value in result.pop("attachments", {}).items():
                 ctrl.attachments[key] = value
@@ -137,7 +158,7 @@ class Domain:
                 f"expected one of {STATUS_STRINGS}",
                 result,
             )
-        if result["status"] == STATUS_OK:
+        if result["status"] in (STATUS_OK, STATUS_STOPPED):
             result["loss"] = self._as_loss(result)
             if math.isnan(result["loss"]):
                 # A NaN is no number to minimise: as "ok" it would sort before every
@@ -149,7 +170,7 @@ class Domain:
     def _as_loss(self, result: Mapping[str, Any]) -> float:
         if "loss" not in result:
             raise InvalidLoss(
-                f"objective {self.name!r} returned status ok without a 'loss' "
+                f"objective {self.name!r} returned status {result['status']} without a 'loss' "
                 f"(keys: {sorted(map(str, result))})",
                 result,
             )
@@ -228,8 +249,10 @@ class Domain:
         return documents
 
     def annotate(self, document: Document, active: Mapping[str, Any]) -> None:
-        """Add to a document what people and workers read: `params` and `objective`."""
+        """Add to a document what people and workers read: `params`, `objective`, its limit."""
         document["params"] = self.space.params(active)
+        if self.trial_timeout_secs is not None:
+            document["timeout_secs"] = float(self.trial_timeout_secs)
         if self.objective is not None:
             document["objective"] = self.objective
 

@@ -13,42 +13,40 @@ import logging
 import math
 import os
 import pickle
-import socket
 import tempfile
 import time
 import traceback
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from hpo.continuations import Continuations
 from hpo.ctrl import Ctrl
 from hpo.demand import Demand, WorkersSeen
-from hpo.document import (
-    JOB_STATE_CANCEL,
-    JOB_STATE_RUNNING,
-    Claim,
-    Document,
-    active_values,
-)
+from hpo.document import Claim, Document, active_values
 from hpo.domain import Domain
-from hpo.exceptions import InvalidOption, SpaceChanged
+from hpo.exceptions import InvalidOption, Overtaken, ServerUnreachable, SpaceChanged
+from hpo.leadership import THIS_HOST, Every, Leadership
 from hpo.objective import pack, publish
+from hpo.outage import Outage
+from hpo.partial import spent_budget
 from hpo.pool import LocalWorkers
 from hpo.progress import Reporter, Snapshot, count, duration, reporting
 from hpo.signing import load_keys
 from hpo.space.changes import space_changes
+from hpo.standing import Standing
 from hpo.store.base import Watch
 from hpo.trials import Trials
 
 logger = logging.getLogger(__name__)
 
-DRIVER_LEASE_SECS = 10.0
+DEFAULT_PATIENCE_SECS = 600.0
 _TICK_SECS = 1.0
 _GATHERING_SECS = 0.005
-_QUIET_SECS_BEFORE_NOTICE = 5.0
-_THIS_HOST = socket.gethostname()
+_PROMOTION_SECS = 0.5
+_REMOVAL_SECS = 5.0
 
 
 class FMinIter:
@@ -68,6 +66,7 @@ class FMinIter:
         early_stop_fn: (trials, *state) -> (stop, state), called when trials have finished.
         trials_save_file: pickle `trials` there whenever trials have finished.
         catch_eval_exceptions: go on when the objective raises (workers always do).
+        patience_secs: how long a server that is away is waited for, each time.
         start_workers: called with a function that prints a line; starts local workers.
 
     Source: hyperopt.fmin.FMinIter.
@@ -91,6 +90,7 @@ class FMinIter:
         trials_save_file: str | os.PathLike[str] = "",
         *,
         catch_eval_exceptions: bool = False,
+        patience_secs: float = DEFAULT_PATIENCE_SECS,
         start_workers: Callable[[Callable[[str], None]], LocalWorkers] | None = None,
     ) -> None:
         self.algo = algo
@@ -112,15 +112,26 @@ class FMinIter:
         self._start_workers = start_workers
         self._pool: LocalWorkers | None = None
         self._name = trials.exp_key or domain.name
-        self._owner = f"{_THIS_HOST}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._lead = Leadership(trials, is_shared=self.asynchronous)
         self._demand = Demand()
         self._workers = WorkersSeen(trials, domain)
-        self._requeue_due = _Every(_TICK_SECS)
-        self._lead_due = _Every(DRIVER_LEASE_SECS / 3)
-        self._leads = True
+        self._requeue_due = Every(_TICK_SECS)
+        self._removal_due = Every(_REMOVAL_SECS)
+        self._promotion_due = Every(_PROMOTION_SECS)
+        self._continuations = Continuations(trials, domain.stopper)
         self._exhausted = False
         self._start: tuple[int, int] | None = None
-        self._last_change = time.monotonic()
+        self._standing = Standing(
+            trials,
+            domain,
+            self._workers,
+            self._lead,
+            name=self._name,
+            is_shared=self.asynchronous,
+        )
+        self._last_shown = Snapshot(done=0, total=None)
+        self._outage = Outage(patience_secs, self._secs_left)
+        self._n_ended_seen = 0
         if self.asynchronous:
             self._publish_objective()
         # Not part of the objective, which is stored once, however often it is searched.
@@ -145,7 +156,7 @@ class FMinIter:
     def exhaust(self) -> FMinIter:
         """Run until `max_evals` trials have ended, or a stopping rule holds."""
         self.trials.refresh()
-        self.run(self.max_evals - self._n_counted())
+        self.run(self.max_evals - self._standing.n_counted())
         return self
 
     def __iter__(self) -> Iterator[Trials]:
@@ -153,72 +164,124 @@ class FMinIter:
 
     def __next__(self) -> Trials:
         self.trials.refresh()
-        if self._n_counted() >= self.max_evals or self._exhausted:
+        if self._standing.n_counted() >= self.max_evals or self._exhausted:
             raise StopIteration
         self.run(1)
         return self.trials
 
     def run(self, N: float, block_until_done: bool = True) -> None:
         """Add `N` suggestions and, with `block_until_done`, wait until none is open."""
-        last = self._n_counted() + max(0, N)
+        last = self._standing.n_counted() + max(0, N)
         store, exp_key = self.trials.store, self.trials.exp_key
-        with self._reporter() as reporter, self._local_workers(reporter), self._leading():
+        with (
+            self._reporter() as reporter,
+            self._insisting(reporter),
+            self._local_workers(reporter),
+            self._leading(),
+        ):
             with store.watch(exp_key, "results") as watch:
                 stopped = self._loop(watch, reporter, last, block_until_done)
-            if stopped and self.asynchronous and self._leads:
+            if stopped and self.asynchronous and self._lead.seek():
                 # Nobody waits for these any more; running ones keep their workers.
                 store.cancel(exp_key, self.trials.new_tids)
-        self.trials.refresh()
+            self.trials.refresh()
+
+    @contextlib.contextmanager
+    def _insisting(self, reporter: Reporter) -> Iterator[None]:
+        """Wait for a server that is away, and say so, until the end of the block."""
+
+        self._outage.notify = lambda notice: reporter.show(
+            replace(self._last_shown, notice=f"{self._name}: {notice}")
+        )
+        self._outage.say = lambda line: reporter.say(f"{self._name}: {line}")
+        with self.trials.store.insisting(self._outage.goes_on):
+            yield
+
+    @property
+    def server_is_away(self) -> bool:
+        """Whether the store's server did not answer when it was last asked."""
+        return self._outage.is_on
 
     def _loop(self, watch: Watch, reporter: Reporter, last: float, block_until_done: bool) -> bool:
         """Run the search. Returns True when a stopping rule ended it early."""
-        n_ended, had_everything = self._n_ended(), self._exhausted
+        self._n_ended_seen = self._standing.n_ended()
         while True:
-            began = time.monotonic()
-            changed = self.trials.follow()
-            self._demand.learn(changed)
-            if changed:
-                self._last_change = began
-            has_news, n_ended = self._n_ended() > n_ended, self._n_ended()
-            if has_news:
-                self._save()
-            reporter.show(self._snapshot(last))
-            if self._should_stop(reporter, has_news):
-                return True
-            inserted = self._enqueue(last)
-            if self._exhausted and not had_everything:
-                had_everything = True
-                reporter.say(f"{self._name}: {self._exhaustion()}")
-            if inserted:
-                self._demand.learn_turnaround(time.monotonic() - began)
-            if self._is_complete(last, block_until_done):
-                # The last trials may have ended while they were being followed just now.
-                if self._n_ended() > n_ended:
-                    self._save()
-                reporter.show(self._snapshot(last))
-                return False
-            if self.asynchronous:
-                self._look_after_others()
-                if watch.wait(self._wait_secs()) and self.trials.new_tids:
-                    # Nobody is held up while suggestions are queued: let more results
-                    # come together.
-                    time.sleep(_GATHERING_SECS)
-            else:
-                self._evaluate_one()
+            try:
+                stopped = self._turn(reporter, last, block_until_done)
+                if stopped is None:
+                    self._wait_or_work(watch)
+            except ServerUnreachable:
+                if not self._outage.outlives_turn():
+                    raise
+                continue
+            self._outage.end()
+            if stopped is not None:
+                return stopped
+
+    def _turn(self, reporter: Reporter, last: float, block_until_done: bool) -> bool | None:
+        """Look, suggest, and see whether this is the end.
+
+        Returns:
+            None to go on; at the end, whether a stopping rule brought it about.
+        """
+        began = time.monotonic()
+        changed = self.trials.follow()
+        self._demand.learn(changed)
+        if changed:
+            self._standing.note_change()
+        has_news = self._standing.n_ended() > self._n_ended_seen
+        self._n_ended_seen = self._standing.n_ended()
+        if has_news:
+            self._save()
+        self._show_standing(reporter, last)
+        if self._should_stop(reporter, has_news):
+            return True
+        if has_news and (not self.asynchronous or self._promotion_due()):
+            self._take_up_stopped()
+        had_everything = self._exhausted
+        if self._enqueue(last):
+            self._demand.learn_turnaround(time.monotonic() - began)
+        if self._exhausted and not had_everything:
+            reporter.say(f"{self._name}: {self._exhaustion()}")
+        # What ended just now may have shown that others were stopped too soon.
+        if not self._is_complete(last, block_until_done) or self._take_up_stopped():
+            return None
+        # The last trials may have ended while they were being followed just now.
+        if self._standing.n_ended() > self._n_ended_seen:
+            self._save()
+        self._show_standing(reporter, last)
+        return False
+
+    def _wait_or_work(self, watch: Watch) -> None:
+        if not self.asynchronous:
+            self._evaluate_one()
+            return
+        self._look_after_others()
+        if watch.wait(self._wait_secs()) and self.trials.new_tids:
+            # Nobody is held up while suggestions are queued: let more results come together.
+            time.sleep(_GATHERING_SECS)
+
+    def _show_standing(self, reporter: Reporter, last: float) -> None:
+        self._last_shown = self._standing.snapshot(last, self._start)
+        reporter.show(self._last_shown)
 
     def _is_complete(self, last: float, block_until_done: bool) -> bool:
-        if self._n_counted() < last and not self._exhausted:
+        if self._standing.n_counted() < last and not self._exhausted:
             return False
-        return not block_until_done or not self._n_open()
+        return not block_until_done or not self._standing.n_open()
+
+    def _secs_left(self) -> float | None:
+        """How much of the timeout is left."""
+        if self.timeout is None:
+            return None
+        return max(0.0, self.timeout - (time.monotonic() - self.start_time))
 
     def _wait_secs(self) -> float:
-        if self.timeout is None:
-            return self.poll_interval_secs
-        left = self.timeout - (time.monotonic() - self.start_time)
-        return min(self.poll_interval_secs, max(0.0, left))
+        left = self._secs_left()
+        return self.poll_interval_secs if left is None else min(self.poll_interval_secs, left)
 
     def _should_stop(self, reporter: Reporter, has_news: bool) -> bool:
-        if self.timeout is not None and time.monotonic() - self.start_time >= self.timeout:
+        if self.timeout is not None and self._secs_left() == 0:
             reporter.say(f"{self._name}: stopped after the timeout of {duration(self.timeout)}")
             return True
         best = self.trials.best_loss
@@ -236,9 +299,9 @@ class FMinIter:
 
     def _enqueue(self, last: float) -> bool:
         """Add as many suggestions as there is room for. Returns whether any were added."""
-        if not self._leads or self._exhausted:
+        if not self._lead.is_held or self._exhausted:
             return False
-        room = int(min(self._room_in_queue(), last - self._n_counted()))
+        room = int(min(self._room_in_queue(), last - self._standing.n_counted()))
         if room <= 0:
             return False
         new_ids = self.trials.new_trial_ids(room)
@@ -254,14 +317,27 @@ class FMinIter:
         for document in suggested:
             if not document.get("params"):
                 self.domain.annotate(document, active_values(document))
+        try:
+            self.trials.insert_unless_overtaken(suggested)
+        except Overtaken as overtaken:
+            logger.info("%s: %s", self._name, overtaken)
+            self.trials.pass_by(overtaken)
+            self._lead.seek()
+            return False
         self._exhausted = not suggested
         self._start = _start_of(suggested[-1]) if suggested else None
-        self.trials.insert_trial_docs(suggested)
         self._demand.learn(self.trials.follow())
         return bool(suggested)
 
+    def _take_up_stopped(self) -> bool:
+        """Queue what a stopping rule stopped too soon. Returns whether there was anything."""
+        if not self._lead.is_held or not self._continuations.insert():
+            return False
+        self._demand.learn(self.trials.follow())
+        return True
+
     def _exhaustion(self) -> str:
-        tried = f"after {count(self._n_counted(), 'trial')}"
+        tried = f"after {count(self._standing.n_counted(), 'trial')}"
         if self.domain.space.is_finite:
             return (
                 f"{tried} no configuration is left that was not tried "
@@ -284,7 +360,7 @@ class FMinIter:
     def _evaluate_one(self) -> None:
         """Claim the next trial and evaluate it here."""
         store = self.trials.store
-        trial = store.claim(self._owner, host=_THIS_HOST, exp_key=self.trials.exp_key)
+        trial = store.claim(self._lead.owner, host=THIS_HOST, exp_key=self.trials.exp_key)
         if trial is None:
             return
         held = Claim.of(trial)
@@ -310,33 +386,25 @@ class FMinIter:
         store, exp_key = self.trials.store, self.trials.exp_key
         if self._requeue_due() and self.trials.running_owners:
             store.requeue_expired(exp_key)
-        if self._lead_due():
-            self._leads = self._try_to_lead()
-        if self._pool is not None and not self._workers.owners():
-            self._pool.check()
+        self._lead.look_after()
+        if self._removal_due() and (removed := self.trials.pass_by_removed()):
+            logger.warning(
+                "%s: no longer waiting for trials %s, which somebody removed or spoilt",
+                self._name,
+                removed,
+            )
+        if self._pool is not None:
+            self._pool.check(self._workers.owners)
 
     @contextlib.contextmanager
     def _leading(self) -> Iterator[None]:
         """Lead the experiment, if no other driver does, until the end of the block."""
-        if not self.asynchronous:
-            yield
-            return
-        self._leads = self._try_to_lead()
+        self._lead.seek()
         try:
             yield
         finally:
-            self.trials.store.resign(self.trials.exp_key, self._owner)
-
-    def _try_to_lead(self) -> bool:
-        store, exp_key = self.trials.store, self.trials.exp_key
-        if store.lead(exp_key, self._owner, DRIVER_LEASE_SECS):
-            return True
-        leader = store.experiment(exp_key).driver
-        if leader is None or not _has_died_here(leader):
-            return False
-        # Killed on this machine: its lease need not be waited for.
-        store.resign(exp_key, leader)
-        return store.lead(exp_key, self._owner, DRIVER_LEASE_SECS)
+            if not self.server_is_away:
+                self._lead.resign()
 
     @contextlib.contextmanager
     def _local_workers(self, reporter: Reporter) -> Iterator[None]:
@@ -347,79 +415,12 @@ class FMinIter:
             if self._pool is not None:
                 self._pool.stop()
 
-    # --- counting and showing ---
-
-    def _n_counted(self) -> int:
-        """Trials that count against `max_evals`: all but the cancelled."""
-        return int((self.trials.observations().states != JOB_STATE_CANCEL).sum())
-
-    def _n_ended(self) -> int:
-        return self._n_counted() - self._n_open()
-
-    def _n_open(self) -> int:
-        return len(self.trials.new_tids) + len(self.trials.running_owners)
-
-    def _snapshot(self, last: float) -> Snapshot:
-        observations = self.trials.observations()
-        n_usable = int(np.count_nonzero(~np.isnan(observations.losses)))
-        ended = self._n_ended()
-        return Snapshot(
-            done=ended,
-            total=None if math.isinf(last) else int(last),
-            running=len(self.trials.running_owners),
-            queued=len(self.trials.new_tids),
-            failed=ended - n_usable,
-            workers=len(self._workers.owners()) if self.asynchronous else None,
-            oldest_lease_secs=self._oldest_lease_secs(),
-            best_loss=self.trials.best_loss,
-            notice=self._notice(),
-            start=self._start,
-        )
-
-    def _notice(self) -> str:
-        """Why nothing moves, once nothing has moved for a while."""
-        if not self.asynchronous:
-            return ""
-        if not self._leads:
-            return self._who_leads()
-        if not self._is_quiet():
-            return ""
-        unfit = self._workers.unfit()
-        if unfit:
-            return f"{count(len(unfit), 'worker')} cannot evaluate: {unfit[0].message}"
-        if not self._workers.owners():
-            key = self.trials.exp_key
-            option = f" --exp-key {key}" if key else ""
-            return (
-                f"{self._name}: no worker has been seen for a minute; "
-                f"start one: hpo-worker --mongo URL{option}"
-            )
-        if self.trials.running_owners:
-            return ""
-        return f"{self._name}: waiting for a worker to take the next trial"
-
-    def _is_quiet(self) -> bool:
-        return time.monotonic() - self._last_change >= _QUIET_SECS_BEFORE_NOTICE
-
-    def _oldest_lease_secs(self) -> float | None:
-        """How long ago the running trial with the oldest sign of life was renewed."""
-        if not (self.asynchronous and self._is_quiet() and self.trials.running_owners):
-            return None
-        store, exp_key = self.trials.store, self.trials.exp_key
-        running = store.find(exp_key, states=[JOB_STATE_RUNNING], fields=["refresh_time"])
-        renewed = [trial["refresh_time"] for trial in running if trial.get("refresh_time")]
-        return (store.now() - min(renewed)).total_seconds() if renewed else None
-
-    def _who_leads(self) -> str:
-        driver = self.trials.store.experiment(self.trials.exp_key).driver
-        return (
-            f"{self._name}: another driver ({driver}) leads this experiment; "
-            "following it, and taking over when it ends"
-        )
+    # --- showing and saving ---
 
     def _reporter(self) -> contextlib.AbstractContextManager[Reporter]:
         total = None if math.isinf(self.max_evals) else int(self.max_evals)
-        return reporting(self._show, name=self._name, initial=self._n_ended(), total=total)
+        done = spent_budget(self.trials.observations()).n_ended
+        return reporting(self._show, name=self._name, initial=done, total=total)
 
     def _save(self) -> None:
         """Pickle the trials; the file is replaced whole, so it is never half written."""
@@ -430,34 +431,6 @@ class FMinIter:
         with os.fdopen(descriptor, "wb") as file:
             pickle.dump(self.trials, file)
         os.replace(draft, self.trials_save_file)
-
-
-def _has_died_here(owner: str) -> bool:
-    """Whether "host:pid:token" was a process of this machine that is no more."""
-    host, pid, _ = owner.rsplit(":", 2)
-    if host != _THIS_HOST:
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
-
-
-class _Every:
-    """True once per interval."""
-
-    def __init__(self, interval_secs: float) -> None:
-        self._interval_secs = interval_secs
-        self._due = time.monotonic() + interval_secs
-
-    def __call__(self) -> bool:
-        if time.monotonic() < self._due:
-            return False
-        self._due = time.monotonic() + self._interval_secs
-        return True
 
 
 def _documents(suggested: Any) -> list[Document]:

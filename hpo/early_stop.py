@@ -80,5 +80,6 @@ def _finished(trials: Any) -> tuple[int, float | None]:
     """How many trials have ended with or without a loss, and the least loss."""
     observations = trials.observations()
     losses = observations.losses[observations.is_ok]
-    n_finished = losses.size + int(np.count_nonzero(observations.is_failed))
+    n_without = np.count_nonzero(observations.is_failed | observations.is_stopped)
+    n_finished = losses.size + int(n_without)
     return n_finished, float(losses.min()) if losses.size else None

@@ -26,7 +26,7 @@ import numpy as np
 from hpo.by_name import NamedFunction, objective_and_space
 from hpo.document import Document, Tid, active_values, new_trial
 from hpo.domain import Domain
-from hpo.driver import FMinIter
+from hpo.driver import DEFAULT_PATIENCE_SECS, FMinIter
 from hpo.exceptions import (
     AllTrialsFailed,
     EmptySpace,
@@ -40,6 +40,7 @@ from hpo.pool import LocalWorkers
 from hpo.pyll import Apply, as_apply
 from hpo.robust import robust_trial
 from hpo.space import Space
+from hpo.stopping import Stopper
 from hpo.trials import Trials, trials_from_docs
 
 __all__ = [
@@ -77,6 +78,9 @@ def fmin(
     workers: int | None = None,
     return_values: bool = False,
     noisy: bool = False,
+    stopper: Stopper | None = None,
+    trial_timeout: float | None = None,
+    patience_secs: float = DEFAULT_PATIENCE_SECS,
 ) -> Any:
     """Minimise `fn` over `space`; return the best configuration found.
 
@@ -114,6 +118,11 @@ def fmin(
         exp_key: name of the experiment in the database; default the name of `fn`.
         noisy: evaluating a configuration again may give another loss: models smooth the losses,
             configurations may come again, and the best is the `robust_trial`.
+        stopper: which trials end early, by what they report with `ctrl.report`; for example
+            `hpo.stopping.ASHA(min_steps=3, max_steps=81)`. Trials that it has taken up again
+            do not count against `max_evals`.
+        trial_timeout: seconds after which a worker ends an evaluation, and fails the trial.
+        patience_secs: how long a MongoDB server that is away during the search is waited for.
         workers: start so many `hpo-worker` processes here, on the given URL or, without
             `trials`, on the embedded MongoDB, and stop them at the end.
 
@@ -132,12 +141,17 @@ def fmin(
     fn, space = objective_and_space(fn, space)
     _check_roles(fn, algo, trials)
     _check_displays(show_progressbar, early_stop_fn)
+    _check_stopper(stopper)
+    _check_trial_timeout(trial_timeout)
     _check_points(points_to_evaluate or [])
     _check_limits(max_evals, timeout, loss_threshold, max_queue_len, workers)
+    _check_patience(patience_secs)
     if isinstance(space, str):
         fn, space = _annotated(fn, space)
     domain = Domain(fn, space, pass_expr_memo_ctrl=pass_expr_memo_ctrl)
     domain.noisy = bool(noisy)
+    domain.stopper = stopper
+    domain.trial_timeout_secs = trial_timeout
     if not len(domain.space):
         raise EmptySpace(
             "the search space holds no hyperparameter; put at least one hp.… into it, "
@@ -160,9 +174,16 @@ def fmin(
             show_progressbar=show_progressbar,
             early_stop_fn=early_stop_fn,
             trials_save_file=trials_save_file,
+            # A class of hyperopt's time knows none.
+            **({} if stopper is None else {"stopper": stopper}),
         )
     rng = _as_generator(rstate)
     opened = _open_trials(trials, trials_save_file, exp_key, workers, domain)
+    if trial_timeout is not None and not opened.asynchronous:
+        raise InvalidOption(
+            "trial_timeout= needs a worker to end the evaluation: add workers=1, or give a "
+            "MongoDB URL as trials="
+        )
     try:
         n_points = _insert_points(opened, domain, points_to_evaluate, rng)
         search = FMinIter(
@@ -179,6 +200,7 @@ def fmin(
             early_stop_fn=early_stop_fn,
             trials_save_file=trials_save_file,
             catch_eval_exceptions=catch_eval_exceptions,
+            patience_secs=patience_secs,
             start_workers=_pool_starter(opened, workers),
         )
         _run(search, verbose)
@@ -288,6 +310,19 @@ def _check_displays(show_progressbar: Any, early_stop_fn: Any) -> None:
         )
 
 
+def _check_stopper(stopper: Any) -> None:
+    if stopper is not None and (isinstance(stopper, type) or not isinstance(stopper, Stopper)):
+        raise InvalidOption(
+            "stopper must be a stopping rule such as hpo.stopping.ASHA(min_steps=3, "
+            f"max_steps=81), not {stopper!r}"
+        )
+
+
+def _check_trial_timeout(secs: Any) -> None:
+    if secs is not None and not (_is_number(secs, numbers.Real) and 0 < secs < float("inf")):
+        raise InvalidOption(f"trial_timeout must be a number of seconds above 0, not {secs!r}")
+
+
 def _check_points(points: Any) -> None:
     if isinstance(points, (Mapping, str)) or not isinstance(points, Sequence):
         raise InvalidOption(
@@ -326,6 +361,14 @@ def _check_limits(
         raise InvalidOption(
             "The loss_threshold argument should be None or a numeric value. "
             f"Given value: {loss_threshold}"
+        )
+
+
+def _check_patience(secs: Any) -> None:
+    if not _is_number(secs, numbers.Real) or not secs >= 0:
+        raise InvalidOption(
+            f"patience_secs must be a number of seconds of at least 0, not {secs!r}; "
+            'float("inf") waits for ever'
         )
 
 
@@ -497,6 +540,8 @@ def _run(search: FMinIter, verbose: bool) -> None:
     try:
         search.exhaust()
     except KeyboardInterrupt:
+        if search.server_is_away:
+            raise
         search.trials.refresh()
         if search.trials.best_loss is None:
             raise

@@ -23,11 +23,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
+from hpo import stopping
 from hpo.by_name import NamedFunction, import_by_name
 from hpo.domain import Domain
 from hpo.exceptions import (
     BadSearchSpace,
     BadSignature,
+    InvalidOption,
     UnloadableObjective,
     UnpicklableObjective,
     UntrustedObjective,
@@ -137,7 +139,17 @@ def _as_names(domain: Domain, fn: NamedFunction) -> dict[str, Any]:
         "pass_expr_memo_ctrl": domain.pass_expr_memo_ctrl,
         "name": domain.name,
         "loss_target": domain.loss_target,
+        "stopper": _stopper_as_data(domain),
     }
+
+
+def _stopper_as_data(domain: Domain) -> dict[str, Any] | None:
+    if domain.stopper is None:
+        return None
+    try:
+        return stopping.as_data(domain.stopper)
+    except InvalidOption as error:
+        raise UnpicklableObjective(f"{error}. No trial was written.") from error
 
 
 def _pickled(thing: Any) -> bytes:
@@ -254,6 +266,8 @@ def _from_names(body: bytes) -> Domain:
         name=named["name"],
         loss_target=named["loss_target"],
     )
+    if named.get("stopper") is not None:
+        domain.stopper = stopping.from_data(named["stopper"])
     if domain.space.digest != named["space_digest"]:
         raise UnloadableObjective(
             f"the search space {space.get('name', 'of the objective')!r} is another one here than "

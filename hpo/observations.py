@@ -10,16 +10,21 @@ suggestion never parses a document twice.
     states          JOB_STATE_*                                        (n,) int8
     losses          the loss of an ok trial, else NaN                  (n,) float64
     loss_variances  variance of that loss's measurement, else NaN      (n,) float64
+    steps           the last step reported by a trial that ended       (n,) float64
+    own_steps       the same, less what a trial that it took up did    (n,) float64
+    partial_losses  the last loss of a stopped trial, else NaN         (n,) float64
     is_ok           DONE with status ok and a loss                     (n,) bool
+    is_stopped      DONE with status stopped and a loss                (n,) bool
     is_failed       ended without a loss, and would do so again        (n,) bool
     is_pending      NEW or RUNNING: the loss is yet to come            (n,) bool
     column(label)   the stored value, a choice by index; NaN inactive  (n,) float64
     order           rows sorted by tid                                 (n,) int64
-    history         the ok, failed and pending rows, sorted by tid     (h,) int64
+    is_continuation takes up a stopped trial                           (n,) bool
+    history         the ok, failed, stopped and pending rows, by tid   (h,) int64
     digest          what the history holds, as a short text             str
 
 A cancelled trial, and one that ended because its workers vanished, is neither
-ok, failed nor pending: it says nothing about its configuration.
+ok, failed, stopped nor pending: it says nothing about its configuration.
 """
 
 from __future__ import annotations
@@ -38,15 +43,13 @@ import numpy.typing as npt
 
 from hpo.document import (
     JOB_STATE_DONE,
-    JOB_STATE_ERROR,
     JOB_STATE_NEW,
     OPEN_STATES,
     STATUS_OK,
+    STATUS_STOPPED,
     Tid,
+    is_failure,
 )
-
-# Type name in the `error` of a trial whose workers vanished (document.expire).
-LOST_WORKER = "LostWorker"
 
 _COLUMN_TYPES: dict[str, npt.DTypeLike] = {
     "tid": np.object_,
@@ -60,6 +63,14 @@ _COLUMN_TYPES: dict[str, npt.DTypeLike] = {
     # Hash of the values, and of everything a model could learn from; 0 if it is nothing.
     "configuration": np.uint64,
     "word": np.uint64,
+}
+# Columns that there are only once a trial has reported, and what stands in them before.
+_REPORT_COLUMNS: dict[str, float | bool] = {
+    "steps": math.nan,
+    "own_steps": math.nan,
+    "partial_loss": math.nan,
+    "is_stopped": False,
+    "is_continuation": False,
 }
 _FIRST_CAPACITY = 64
 
@@ -105,7 +116,19 @@ class Observations:
         }
         loss = _usable_loss(state, trial)
         is_ok = not math.isnan(loss)
-        is_failed = not is_ok and _ended_by_itself(state, trial)
+        partial_loss = _usable_loss(state, trial, STATUS_STOPPED)
+        is_stopped = not math.isnan(partial_loss)
+        is_failed = not (is_ok or is_stopped) and (state == JOB_STATE_DONE or is_failure(trial))
+        report: dict[str, float | bool] = {}
+        if is_stopped or "last_report" in trial or "continues" in trial:
+            steps = _last_step(state, trial)
+            report = {
+                "steps": steps,
+                "own_steps": steps - _as_number(trial.get("settled_step", 0)),
+                "partial_loss": partial_loss,
+                "is_stopped": is_stopped,
+                "is_continuation": trial.get("continues") is not None,
+            }
         loss_variance = _as_number(trial["result"].get("loss_variance")) if is_ok else math.nan
 
         row = self._row_for(tid)
@@ -113,6 +136,7 @@ class Observations:
         columns["state"][row] = state
         columns["loss"][row] = loss
         columns["loss_variance"][row] = loss_variance
+        self._put_report(row, report)
         columns["is_ok"][row] = is_ok
         columns["is_failed"][row] = is_failed
         columns["is_pending"][row] = state in OPEN_STATES
@@ -120,9 +144,11 @@ class Observations:
             self._has_sources = True
             columns["source_tid"][row] = source_tid
         self._put_values(row, values)
-        says_something = is_ok or is_failed or state in OPEN_STATES
+        says_something = is_ok or is_failed or is_stopped or state in OPEN_STATES
         configuration = _configuration_word(values) if says_something else 0
         word = _trial_word(tid, configuration, is_failed, loss) if says_something else 0
+        if is_stopped:
+            word = _word(struct.pack("<Qdd", word, report["steps"], partial_loss))
         self._put_words(row, configuration, word)
         self._history = None
 
@@ -225,6 +251,31 @@ class Observations:
         return self._view("loss_variance")
 
     @property
+    def steps(self) -> npt.NDArray[np.float64]:
+        """Last step reported by each trial that ended; NaN where there is none. Shape (n,)."""
+        return self._report_view("steps")
+
+    @property
+    def own_steps(self) -> npt.NDArray[np.float64]:
+        """`steps` less those of the trial that it took up; NaN where there is none. Shape (n,)."""
+        return self._report_view("own_steps")
+
+    @property
+    def partial_losses(self) -> npt.NDArray[np.float64]:
+        """Last loss of each stopped trial, NaN for every other one. Shape (n,)."""
+        return self._report_view("partial_loss")
+
+    @property
+    def is_stopped(self) -> npt.NDArray[np.bool_]:
+        """Which trials a stopping rule ended before their full budget, shape (n,)."""
+        return self._report_view("is_stopped")
+
+    @property
+    def is_continuation(self) -> npt.NDArray[np.bool_]:
+        """Which trials take up a stopped one, shape (n,)."""
+        return self._report_view("is_continuation")
+
+    @property
     def is_ok(self) -> npt.NDArray[np.bool_]:
         """Which trials are DONE with status ok and a loss, shape (n,)."""
         return self._view("is_ok")
@@ -255,7 +306,7 @@ class Observations:
     def history(self) -> npt.NDArray[np.int64]:
         """Rows that say something of their configuration, sorted by tid; shape (h,).
 
-        The ok, the failed and the pending trials, but none that was cancelled or lost.
+        The ok, failed, stopped and pending trials, but none that was cancelled or lost.
         """
         if self._history is None:
             says_something = self._view("configuration") != 0
@@ -336,6 +387,20 @@ class Observations:
     def _view(self, name: str) -> npt.NDArray[Any]:
         return _read_only(self._columns[name][: self._n_rows])
 
+    def _report_view(self, name: str) -> npt.NDArray[Any]:
+        if name not in self._columns:
+            return _read_only(np.full(self._n_rows, _REPORT_COLUMNS[name]))
+        return self._view(name)
+
+    def _put_report(self, row: int, report: Mapping[str, float | bool]) -> None:
+        if report and "steps" not in self._columns:
+            capacity = len(self._columns["tid"])
+            for name, blank in _REPORT_COLUMNS.items():
+                self._columns[name] = np.full(capacity, blank)
+        if "steps" in self._columns:
+            for name, blank in _REPORT_COLUMNS.items():
+                self._columns[name][row] = report.get(name, blank)
+
     def _row_for(self, tid: Tid) -> int:
         row = self._row_of_tid.get(tid)
         return self._append_row(tid) if row is None else row
@@ -400,20 +465,16 @@ def _word(content: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little") or 1
 
 
-def _usable_loss(state: int, trial: Mapping[str, Any]) -> float:
-    if state != JOB_STATE_DONE or trial["result"].get("status") != STATUS_OK:
+def _usable_loss(state: int, trial: Mapping[str, Any], status: str = STATUS_OK) -> float:
+    if state != JOB_STATE_DONE or trial["result"].get("status") != status:
         return math.nan
     return _as_number(trial["result"].get("loss"))
 
 
-def _ended_by_itself(state: int, trial: Mapping[str, Any]) -> bool:
-    if state == JOB_STATE_DONE:
-        return True
-    if state != JOB_STATE_ERROR:
-        return False
-    # A driver that evaluates trials itself leaves the error in misc, as hyperopt does.
-    error = trial.get("error") or trial["misc"].get("error") or (None,)
-    return bool(error[0] != LOST_WORKER)
+def _last_step(state: int, trial: Mapping[str, Any]) -> float:
+    if state in OPEN_STATES or "last_report" not in trial:
+        return math.nan
+    return _as_number(trial["last_report"].get("step"))
 
 
 def _as_number(value: Any) -> float:

@@ -4,7 +4,10 @@ They are the same program that runs on cluster nodes, so a search tried out
 with `workers=4` runs unchanged on a cluster. Each gets the URL through its
 environment (a command line is visible to every user of the machine) and the
 read end of a pipe as standard input; when the driver dies the pipe closes, and
-the worker stops as on SIGTERM.
+the worker stops.
+
+A worker that was killed is replaced at once; its trial comes back to the queue
+when its lease has expired. One that ended by itself had its reasons.
 """
 
 from __future__ import annotations
@@ -13,11 +16,12 @@ import collections
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from hpo.exceptions import WorkersGone
@@ -25,8 +29,11 @@ from hpo.exceptions import WorkersGone
 GRACE_SECS = 10.0
 _KEPT_LINES = 20
 
+# What kills so many of its workers, on average each of them so often, will kill the next, too.
+MAX_REPLACED_PER_WORKER = 5
 
-@dataclass
+
+@dataclass(eq=False)
 class _LocalWorker:
     """A process, the thread that passes its output on, and its last lines."""
 
@@ -37,13 +44,26 @@ class _LocalWorker:
     reader: threading.Thread | None = None
 
     def pass_output_on(self, say: Callable[[str], None]) -> None:
-        """Hand every line of output to `say` until the process closes it."""
+        """Hand every line of output to `say` until the process ends."""
         stream = self.process.stdout
         if stream is None:
             return
-        for line in stream:
-            self.last_lines.append(line.rstrip("\n"))
-            say(line.rstrip("\n"))
+        with contextlib.suppress(ValueError):  # closed, because it is no longer wanted
+            for line in stream:
+                self.last_lines.append(line.rstrip("\n"))
+                say(line.rstrip("\n"))
+        self.process.wait()
+
+    def join(self) -> None:
+        """Wait a little for the thread."""
+        if self.reader is not None:
+            self.reader.join(timeout=1.0)
+
+    def close(self) -> None:
+        """Close the pipes to a process that has ended."""
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 class LocalWorkers:
@@ -71,10 +91,16 @@ class LocalWorkers:
         command += ["--max-consecutive-failures", "never"]
         if exp_key is not None:
             command += ["--exp-key", exp_key]
+        self._command, self._url, self._say = command, url, say
+        self._lock = threading.Lock()
+        self._is_stopping = False
+        self._n_replaceable = MAX_REPLACED_PER_WORKER * n
+        self._pids: set[int] = set()
         self._workers: list[_LocalWorker] = []
         try:
             for _ in range(n):
-                self._workers.append(_start(command, url, say))
+                with self._lock:
+                    self._workers.append(self._start())
         except BaseException:
             self.stop()
             raise
@@ -84,23 +110,64 @@ class LocalWorkers:
         """How many are still running."""
         return sum(worker.process.poll() is None for worker in self._workers)
 
-    def check(self) -> None:
-        """Raise WorkersGone when none is left, with what the last one said."""
-        if self.n_alive or not self._workers:
+    def check(self, owners: Callable[[], Collection[str]] = tuple) -> None:
+        """Raise WorkersGone when none is left here or elsewhere, with what the last one said.
+
+        Args:
+            owners: the workers that the store knows, as "host:pid:token". Those from here may
+                be among them for a while after their end.
+        """
+        with self._lock:
+            workers = list(self._workers)
+        if not workers or any(worker.process.poll() is None for worker in workers):
             return
-        codes = sorted({worker.process.returncode for worker in self._workers})
-        for worker in self._workers:
-            if worker.reader is not None:
-                worker.reader.join(timeout=1.0)
-        lines = next((w.last_lines for w in self._workers if w.last_lines), ())
+        for worker in workers:
+            worker.join()
+        if self.n_alive or not all(self._is_from_here(owner) for owner in owners()):
+            return
+        codes = sorted({worker.process.returncode for worker in workers})
+        lines = next((worker.last_lines for worker in workers if worker.last_lines), ())
         said = "\n  ".join(lines) or "(they printed nothing)"
         raise WorkersGone(
-            f"all {len(self._workers)} local workers ended early (exit codes {codes}):\n  {said}\n"
+            f"all {len(workers)} local workers ended early (exit codes {codes}):\n  {said}\n"
             "The trials are kept; run the same script again once the cause is mended."
         )
 
+    def _is_from_here(self, owner: str) -> bool:
+        host, pid, _ = owner.rsplit(":", 2)
+        return host == socket.gethostname() and int(pid) in self._pids
+
+    def _start(self) -> _LocalWorker:
+        worker = _start(self._command, self._url)
+        self._pids.add(worker.process.pid)
+        worker.reader = threading.Thread(
+            target=self._accompany, args=(worker,), name="hpo-local-worker", daemon=True
+        )
+        worker.reader.start()
+        return worker
+
+    def _accompany(self, worker: _LocalWorker) -> None:
+        """In a thread of its own: pass a worker's output on, and replace it if it is killed."""
+        worker.pass_output_on(self._say)
+        with self._lock:
+            if self._is_stopping or worker.process.returncode >= 0:
+                return
+            notice = (
+                f"local worker {worker.process.pid} was killed by signal "
+                f"{-worker.process.returncode}; its trial goes on when its lease has expired"
+            )
+            if self._n_replaceable == 0:
+                self._say(f"{notice}. Too many were: this one is not replaced")
+                return
+            self._n_replaceable -= 1
+            worker.close()
+            self._workers[self._workers.index(worker)] = self._start()
+            self._say(f"{notice}. Another worker takes its place")
+
     def stop(self, grace_secs: float = GRACE_SECS) -> None:
         """End them: ask, wait up to `grace_secs`, then force."""
+        with self._lock:
+            self._is_stopping = True
         for worker in self._workers:
             _signal(worker.process, signal.SIGTERM)
         deadline = time.monotonic() + grace_secs
@@ -110,34 +177,26 @@ class LocalWorkers:
             except subprocess.TimeoutExpired:
                 _signal(worker.process, signal.SIGKILL)
                 worker.process.wait()
-            if worker.process.stdin is not None:
-                worker.process.stdin.close()
-            if worker.reader is not None:
-                worker.reader.join(timeout=1.0)
-            if worker.process.stdout is not None:
-                worker.process.stdout.close()
+            worker.join()
+            worker.close()
         self._workers = []
 
 
-def _start(command: Sequence[str], url: str, say: Callable[[str], None]) -> _LocalWorker:
+def _start(command: Sequence[str], url: str) -> _LocalWorker:
     environment = {**os.environ, "HPO_MONGO_URL": url, "PYTHONPATH": _python_path()}
-    process = subprocess.Popen(
-        list(command),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        text=True,
-        errors="replace",
-        # Ctrl-C in the driver's terminal must not reach them: the driver ends them itself.
-        start_new_session=True,
+    return _LocalWorker(
+        subprocess.Popen(
+            list(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            text=True,
+            errors="replace",
+            # Ctrl-C in the driver's terminal must not reach them: the driver ends them itself.
+            start_new_session=True,
+        )
     )
-    worker = _LocalWorker(process)
-    worker.reader = threading.Thread(
-        target=worker.pass_output_on, args=(say,), name="hpo-worker-output", daemon=True
-    )
-    worker.reader.start()
-    return worker
 
 
 def _python_path() -> str:

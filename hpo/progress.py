@@ -29,7 +29,9 @@ class Snapshot:
     Attributes:
         done: trials that ended, those that raised included.
         total: how many there will be, or None without a limit.
-        failed: those among `done` without a usable loss.
+        failed: those among `done` without a usable loss, stopped ones aside.
+        stopped: those among `done` that a stopping rule ended early.
+        saved: the part of all their steps that stopping saved, 0 to 1; None if unknown.
         oldest_lease_secs: for how long the quietest worker has not renewed its lease;
             told only while nothing moves.
         workers: how many are alive, or None when the driver evaluates by itself.
@@ -42,6 +44,8 @@ class Snapshot:
     running: int = 0
     queued: int = 0
     failed: int = 0
+    stopped: int = 0
+    saved: float | None = None
     workers: int | None = None
     oldest_lease_secs: float | None = None
     best_loss: float | None = None
@@ -59,6 +63,9 @@ class Snapshot:
             parts.append(f"start {self.start[0]}/{self.start[1]}")
         if self.failed:
             parts.append(f"{self.failed} failed")
+        if self.stopped:
+            saved = "" if self.saved is None else f" ({self.saved:.0%} of the budget saved)"
+            parts.append(f"{self.stopped} stopped{saved}")
         best = "none yet" if self.best_loss is None else f"{self.best_loss:.6g}"
         return ", ".join([*parts, f"best loss: {best}"])
 

@@ -41,8 +41,11 @@ def robust_trial(trials: Trials, space: Any) -> Document:
     searched = searched if isinstance(searched, Space) else Space(as_apply(searched))
     observations = trials.observations()
     history = History(searched, observations, Options(noisy=True))
-    if np.isnan(history.losses).all():
+    is_complete = observations.is_ok[history.rows]
+    # Stopped trials count only while there is no other.
+    losses = np.where(is_complete, history.losses, np.nan) if is_complete.any() else history.losses
+    if np.isnan(losses).all():
         raise AllTrialsFailed()
-    best = history.rows[np.nanargmin(history.losses)]
+    best = history.rows[np.nanargmin(losses)]
     tid = observations.tids[best]
     return next(trial for trial in trials.trials if trial["tid"] == tid)

@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from hpo.algobase import as_integer, as_real, choose_root_first, known_rows
 from hpo.observations import Observations
+from hpo.partial import ranking_losses
 from hpo.space import Hyperparameter, Space
 from hpo.surrogate.axes import MOST_VALUES, Axes, Points
 from hpo.surrogate.bandit import choose_branch
@@ -50,7 +51,7 @@ _MAX_SMOOTHED = 500
 _LOTS_AT_ONCE = 8
 # So many estimators are kept for each experiment: one trial more often changes neither of
 # them, and a conditional space has two for every branch.
-_MAX_FITS = 16
+_MAX_FITS = 32
 _fits: WeakKeyDictionary[Observations, OrderedDict[tuple[Any, ...], JointParzen]] = (
     WeakKeyDictionary()
 )
@@ -98,7 +99,7 @@ class History:
         self.axes = axes_of(space)
         self.observations = observations
         self.rows = known_rows(observations)
-        self.losses = observations.losses[self.rows]
+        self.losses = ranking_losses(observations)[self.rows]
         variances = observations.loss_variances[self.rows]
         if options.noisy or (variances > 0).any():
             self.losses = self._smoothed(variances)
@@ -134,13 +135,15 @@ class History:
             self.observations.configurations[self.rows[places]].tobytes(),
         )  # fmt: skip
         fits = _fits.setdefault(self.observations, OrderedDict())
-        found = fits.get(key)
+        found = fits.pop(key, None)
         if found is None:
-            found = fits[key] = JointParzen(
+            found = JointParzen(
                 self.axes, *self.points(places), weights, prior_weight, self.options.least_sigma
             )
-            while len(fits) > _MAX_FITS:
-                fits.popitem(last=False)
+        # The last used stand last.
+        fits[key] = found
+        while len(fits) > _MAX_FITS:
+            fits.popitem(last=False)
         return found
 
     def points(self, places: Rows) -> tuple[Floats, npt.NDArray[np.int64]]:

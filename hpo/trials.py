@@ -37,11 +37,13 @@ from hpo.document import (
     Document,
     Tid,
     active_values,
+    cancelled_stub,
     check_trial,
     new_trial,
 )
-from hpo.exceptions import AllTrialsFailed, InvalidOption, InvalidTrial
+from hpo.exceptions import AllTrialsFailed, InvalidOption, InvalidTrial, Overtaken
 from hpo.observations import Observations
+from hpo.partial import ranking_losses
 from hpo.store.base import Horizon, Store, as_tuple
 from hpo.store.memory import MemoryStore
 
@@ -52,6 +54,9 @@ _FOLLOWED_FIELDS = (
     "result.loss_variance",
     "misc.vals",
     "misc.from_tid",
+    "last_report",
+    "continues",
+    "settled_step",
     "owner",
     "book_time",
     "finish_time",
@@ -91,6 +96,7 @@ class Trials:
         self._horizons: dict[str | None, Horizon] = {}
         self._epochs: dict[str | None, int] = {}
         self._epochs_seen_at = -math.inf
+        self._passed_number = 0
         self._running: dict[Tid, str] = {}
         self._documents: list[Document] | None = None
 
@@ -133,6 +139,23 @@ class Trials:
                 self._observations.update(trial)
                 self._note_owner(trial)
                 yield trial
+
+    def pass_by_removed(self) -> list[Tid]:
+        """Stop waiting for open trials that somebody removed one by one; returns their tids.
+
+        Whoever deletes through a store says so, and readers start over. Others do not.
+        """
+        removed: list[Tid] = []
+        for exp_key, horizon in self._horizons.items():
+            waited_for = horizon.new | horizon.running
+            there = self._store.find(exp_key, tids=waited_for, fields=["tid"])
+            for tid in waited_for - {trial["tid"] for trial in there}:
+                self._observations.update(cancelled_stub(tid, number=0))
+                self._running.pop(tid, None)
+                horizon.new.discard(tid)
+                horizon.running.discard(tid)
+                removed.append(tid)
+        return removed
 
     def _followed_exp_keys(self) -> list[str | None]:
         return [self._exp_key] if self._exp_key is not None else self._store.exp_keys()
@@ -269,18 +292,29 @@ class Trials:
 
     @property
     def best_loss(self) -> float | None:
-        """The least loss of an ok trial, or None."""
+        """The loss of the best trial, or None; see `best_trial`."""
         row = self._best_row()
-        return None if row is None else float(self._observations.losses[row])
+        if row is None:
+            return None
+        loss = self._observations.losses[row]
+        return float(self._observations.partial_losses[row] if np.isnan(loss) else loss)
 
     def _best_row(self) -> int | None:
-        losses = self._observations.losses
-        rows = np.flatnonzero(self._observations.is_ok & ~np.isnan(losses))
+        observations = self._observations
+        losses = observations.losses
+        rows = np.flatnonzero(observations.is_ok & ~np.isnan(losses))
+        if not len(rows):
+            # The fallback: partial results, by the rule that algorithms learn from them.
+            losses = ranking_losses(observations)
+            rows = np.flatnonzero(observations.is_stopped)
         return int(rows[losses[rows].argmin()]) if len(rows) else None
 
     @property
     def best_trial(self) -> Document:
         """The ok trial with the least loss that is a number.
+
+        Stopped trials count only while there is no ok one: then it is the one that came
+        furthest, and among those the one with the least loss.
 
         Raises:
             AllTrialsFailed: there is none; the text counts how the trials ended.
@@ -403,6 +437,30 @@ class Trials:
         """
         checked = [self.assert_valid_trial(dict(document)) for document in docs]
         return self._insert_trial_docs(checked)
+
+    def insert_unless_overtaken(self, docs: Iterable[Document]) -> list[Tid]:
+        """Check and store documents, unless others were stored since the last refresh.
+
+        Raises:
+            InvalidTrial: as `insert_trial_docs`.
+            Overtaken: others were; none of `docs` was stored behind them.
+        """
+        checked = [self.assert_valid_trial(dict(document)) for document in docs]
+        if checked:
+            seen = self._horizons.get(checked[0]["exp_key"], Horizon())
+            first_number = max(seen.next_number, self._passed_number)
+            self._store.insert(checked, first_number=first_number)
+        return [document["tid"] for document in checked]
+
+    def pass_by(self, overtaken: Overtaken) -> None:
+        """Make sure that nobody is overtaken twice by the same document.
+
+        One that is no trial does not show after a refresh, and has its number all the same.
+        """
+        self.refresh()
+        seen = self._horizons.get(overtaken.exp_key, Horizon())
+        if seen.next_number <= overtaken.number:
+            self._passed_number = overtaken.number + 1
 
     def assert_valid_trial(self, trial: Document) -> Document:
         """Return the trial, or raise InvalidTrial."""

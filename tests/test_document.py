@@ -192,3 +192,50 @@ def test_numpy_values_become_pythons():
 def test_what_no_document_can_hold_is_named_by_its_path(value, path):
     with pytest.raises(UnstorableResult, match=path):
         plain(value)
+
+
+# --- what an end says about the configuration ---
+
+
+@pytest.mark.parametrize("reason", sorted(document.LOSSES.keys() - {"lost", "killed"}))
+def test_what_the_infrastructure_did_costs_no_attempt(reason):
+    step = document.release(HELD, reason)
+
+    assert step.sets["state"] == JOB_STATE_NEW
+    assert "lost_attempts" not in step.increments
+
+
+def test_a_lost_attempt_is_counted_and_the_last_one_ends_the_trial():
+    first = document.lose(running_trial(max_attempts=2), "killed", {"signal": 9})
+    last = document.lose(running_trial(max_attempts=2, lost_attempts=1), "killed")
+
+    assert first.sets["state"] == JOB_STATE_NEW
+    assert "lost_attempts" in first.increments
+    assert first.attempt_end == {"reason": "killed", "signal": 9}
+    assert last.sets["state"] == JOB_STATE_ERROR
+    assert last.sets["error"][0] == document.LOST_WORKER
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "is_failure"),
+    [
+        (JOB_STATE_ERROR, ["ValueError", "bad"], True),
+        (JOB_STATE_ERROR, ["TrialTimeout", "too long"], True),
+        (JOB_STATE_ERROR, ["OutOfMemory", "too much"], True),
+        (JOB_STATE_ERROR, ["ProcessKilled", "SIGSEGV"], True),
+        (JOB_STATE_ERROR, None, True),
+        (JOB_STATE_ERROR, ["LostWorker", "3 attempts were lost"], False),
+        (JOB_STATE_ERROR, ["UntrustedObjective", "not signed"], False),
+        (JOB_STATE_ERROR, [{"odd": 1}], True),
+        (JOB_STATE_DONE, None, False),
+        (JOB_STATE_CANCEL, None, False),
+    ],
+)
+def test_only_what_would_happen_again_is_held_against_the_configuration(state, error, is_failure):
+    trial = {**new_trial(0), "state": state} | ({} if error is None else {"error": error})
+
+    assert document.is_failure(trial) == is_failure
+
+
+def test_no_end_is_both_a_failure_and_a_loss():
+    assert not document.FAILURES.keys() & document.LOSSES.keys()

@@ -14,10 +14,10 @@ import socket
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hpo.ctrl import Ctrl
+from hpo.ctrl import Ctrl, TrialsChannel
 from hpo.document import DEFAULT_LEASE_SECS, Claim, Document, plain
 from hpo.exceptions import (
     HpoError,
@@ -32,6 +32,7 @@ from hpo.legacy.idxs_vals import spec_from_misc
 from hpo.legacy.mongo_trials import MongoTrials
 from hpo.legacy.symbols import json_call, json_lookup
 from hpo.objective import unpack, verify
+from hpo.reports import Report
 from hpo.signing import load_keys
 from hpo.store.base import Store
 from hpo.store.mongo.jobs import MongoJobs, owner_text
@@ -206,24 +207,29 @@ class MongoCtrl(Ctrl):
     def __init__(
         self, trials: MongoTrials, current_trial: Document, read_only: bool = False
     ) -> None:
-        channel = _StoreChannel(trials.store, current_trial, read_only)
+        channel = _StoreChannel(trials, current_trial, read_only)
         super().__init__(trials, current_trial, channel=channel)
         self.read_only = read_only
 
 
-class _StoreChannel:
-    """How the objective's words reach the documents: straight."""
+class _StoreChannel(TrialsChannel):
+    """How the objective's words reach the documents: straight, unless they are not to."""
 
-    def __init__(self, store: Store, trial: Document, read_only: bool) -> None:
-        self._store, self._trial, self._read_only = store, trial, read_only
-
-    @property
-    def attachments(self) -> MutableMapping[str, bytes]:
-        return self._store.trial_attachments(self._trial)
+    def __init__(self, trials: MongoTrials, trial: Document, read_only: bool) -> None:
+        super().__init__(trials, trial)
+        self._store, self._trial, self._read_only = trials.store, trial, read_only
 
     def checkpoint(self, result: Mapping[str, Any]) -> None:
         if not self._read_only:
             self._store.checkpoint(Claim.of(self._trial), plain(result))
+
+    def report(self, reports: Sequence[Report]) -> None:
+        if not self._read_only:
+            super().report(reports)
+
+    def save_checkpoint(self, payload: bytes) -> None:
+        if not self._read_only:
+            super().save_checkpoint(payload)
 
 
 @contextlib.contextmanager

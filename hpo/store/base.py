@@ -1,8 +1,8 @@
 """Store: where trial documents live, and what every store promises.
 
 1. A trial has at most one holder. `claim` is atomic, and every later write
-   under the claim (`heartbeat`, `checkpoint`, `finish`, `fail`, `release`)
-   names its owner and attempt; a write that matches nothing raises
+   under the claim (`heartbeat`, `checkpoint`, `report`, `finish`, `fail`,
+   `release`) names its owner and attempt; a write that matches nothing raises
    `LeaseLost` and changes nothing.
 2. A result and the end of its trial are one write: no reader sees a DONE
    trial without its result. An acknowledged result is never lost.
@@ -22,7 +22,15 @@ suite runs over both.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -111,6 +119,19 @@ class Experiment:
     driver_seen_secs_ago: float | None = None
 
 
+# What `Store.reported` yields of a trial, beside the status of its result.
+REPORTED_FIELDS = (
+    "tid",
+    "number",
+    "state",
+    "result",
+    "continues",
+    "line",
+    "last_report",
+    "reports",
+)
+
+
 class Watch(Protocol):
     """A wait that ends early when something happened."""
 
@@ -126,14 +147,22 @@ class Store(Protocol):
     def allocate_tids(self, n: int) -> list[int]:
         """Reserve `n` ids that no one else will get, in increasing order."""
 
-    def insert(self, trials: Sequence[Document]) -> None:
+    def insert(self, trials: Sequence[Document], *, first_number: int | None = None) -> None:
         """Store trials in order, each with its `number` and `queue_time`.
 
         `number`, and `_id` where the store has one, are set in the documents given as well.
         The documents may be in any state (known results are inserted as DONE).
 
+        Args:
+            trials: all of one experiment, if `first_number` is given.
+            first_number: store only what gets the numbers from here on. Who gives the number
+                after the last one it has seen adds nothing to what it does not know: so a
+                driver that slept while another one took over does no harm.
+
         Raises:
-            DuplicateTrial: a tid is taken; nothing after it was stored.
+            Overtaken: a number was taken by somebody else; it and what follows were not stored.
+            DuplicateTrial: a tid is taken, or another continuation of the same trial is
+                stored that was not cancelled; nothing after it was stored.
             UnstorableResult, InvalidTrial: a document cannot be stored; nothing was.
         """
 
@@ -162,6 +191,13 @@ class Store(Protocol):
     def checkpoint(self, held: Claim, result: Mapping[str, Any]) -> None:
         """Publish a partial result. Raises LeaseLost."""
 
+    def report(self, held: Claim, reports: Sequence[Mapping[str, Any]]) -> None:
+        """Publish the trial's learning curve so far, whole. Raises LeaseLost.
+
+        Args:
+            reports: [{step, loss}], at least one, by rising steps.
+        """
+
     def finish(self, held: Claim, result: Mapping[str, Any]) -> None:
         """RUNNING -> DONE. Raises LeaseLost, or UnstorableResult and the claim still stands."""
 
@@ -179,11 +215,25 @@ class Store(Protocol):
     def release(self, held: Claim, reason: str) -> None:
         """RUNNING -> NEW without spending an attempt. Raises LeaseLost."""
 
+    def lose(self, trial: Document, reason: str, details: Mapping[str, Any] | None = None) -> None:
+        """RUNNING -> NEW at the cost of an attempt, or ERROR after the last. Raises LeaseLost.
+
+        Args:
+            trial: the document as it was claimed.
+            reason: one of `document.LOSSES`.
+        """
+
     def requeue_expired(self, exp_key: str | None = None) -> list[Tid]:
         """Move trials whose lease has passed back to NEW (or to ERROR, see `document.expire`).
 
         Returns:
             The tids that this call moved.
+        """
+
+    def next_expiry_secs(self, exp_key: str | None = None) -> float | None:
+        """In how many seconds the next lease ends unless it is renewed; None when there is none.
+
+        At most 0 when a trial waits to be requeued. Costs the read of one document.
         """
 
     def cancel(self, exp_key: str | None, tids: Collection[Tid] | None = None) -> list[Tid]:
@@ -215,10 +265,27 @@ class Store(Protocol):
     ) -> Iterator[Document]:
         """Yield whole documents of one experiment (or all), ordered by tid."""
 
+    def reported(self, exp_key: str | None, *, step: int | None = None) -> Iterator[Document]:
+        """Yield the trials that have reported, each with its learning curve.
+
+        tid, number, state, result.status, continues, line, last_report and reports;
+        costs what is yielded.
+
+        Args:
+            step: only trials whose last report is of this step or a later one, each with
+                just the first such report; None: all, with all their reports.
+        """
+
     def count(
         self, exp_key: str | None, states: Collection[int], *, all_experiments: bool = False
     ) -> int:
         """How many trials are in any of `states` now."""
+
+    def durations(self, exp_key: str | None, n: int) -> list[float]:
+        """How many seconds the latest DONE trials took, from claim to end; at most `n` of them.
+
+        Latest by tid. Of one experiment, or (None) of all.
+        """
 
     def exp_keys(self) -> list[str | None]:
         """Every experiment that has trials."""
@@ -276,6 +343,14 @@ class Store(Protocol):
         """Wait for trials to claim ("work") or for trials that moved ("results").
 
         Waking is a hint: the caller looks again whenever `wait` returns.
+        """
+
+    def insisting(self, goes_on: Callable[[float, str], bool]) -> AbstractContextManager[None]:
+        """Within the block, let the caller decide how long an unreachable server is waited for.
+
+        Args:
+            goes_on: called after every vain try with the seconds since the first one and with
+                the servers' names; returns whether to try again.
         """
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import heapq
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
@@ -25,6 +25,8 @@ from typing import Any, Literal
 from hpo import document
 from hpo.document import (
     DEFAULT_LEASE_SECS,
+    JOB_STATE_CANCEL,
+    JOB_STATE_DONE,
     JOB_STATE_NEW,
     JOB_STATE_RUNNING,
     OPEN_STATES,
@@ -33,8 +35,8 @@ from hpo.document import (
     Tid,
     Transition,
 )
-from hpo.exceptions import DuplicateTrial, LeaseLost
-from hpo.store.base import Experiment, Horizon, Watch, WorkerPresence
+from hpo.exceptions import DuplicateTrial, LeaseLost, Overtaken
+from hpo.store.base import REPORTED_FIELDS, Experiment, Horizon, Watch, WorkerPresence
 
 Clock = Callable[[], datetime]
 
@@ -111,14 +113,27 @@ class MemoryStore:
             self._next_tid += n
             return list(range(first, first + n))
 
-    def insert(self, trials: Sequence[Document]) -> None:
+    def insert(self, trials: Sequence[Document], *, first_number: int | None = None) -> None:
         """Store the documents themselves, in order; sets their `number` and `queue_time`."""
         with self._lock:
+            if trials and first_number is not None:
+                exp_key = trials[0]["exp_key"]
+                if first_number < len(self._shelf(exp_key).trials):
+                    raise Overtaken(exp_key, first_number)
             for trial in trials:
-                if trial["tid"] in self._trials:
+                if trial["tid"] in self._trials or self._is_continued(trial):
                     raise DuplicateTrial([trial["tid"]])
                 self._add(trial)
             self._notify()
+
+    def _is_continued(self, trial: Document) -> bool:
+        """Whether another trial takes up what this one would take up."""
+        if trial.get("continues") is None:
+            return False
+        return any(
+            other.get("continues") == trial["continues"] and other["state"] != JOB_STATE_CANCEL
+            for other in self._shelf(trial["exp_key"]).trials
+        )
 
     def _add(self, trial: Document) -> None:
         tid, shelf = trial["tid"], self._shelf(trial["exp_key"])
@@ -176,6 +191,10 @@ class MemoryStore:
         """Publish a partial result. Raises LeaseLost."""
         self._write(held, document.checkpoint(held, result))
 
+    def report(self, held: Claim, reports: Sequence[Mapping[str, Any]]) -> None:
+        """Publish the trial's learning curve so far, whole. Raises LeaseLost."""
+        self._write(held, document.report(held, reports))
+
     def finish(self, held: Claim, result: Mapping[str, Any]) -> None:
         """RUNNING -> DONE. Raises LeaseLost."""
         self._write(held, document.finish(held, result))
@@ -197,6 +216,10 @@ class MemoryStore:
         """RUNNING -> NEW without spending an attempt. Raises LeaseLost."""
         self._write(held, document.release(held, reason))
 
+    def lose(self, trial: Document, reason: str, details: Mapping[str, Any] | None = None) -> None:
+        """RUNNING -> NEW at the cost of an attempt, or ERROR. Raises LeaseLost."""
+        self._write(Claim.of(trial), document.lose(trial, reason, details))
+
     def requeue_expired(self, exp_key: str | None = None) -> list[Tid]:
         """Move trials whose lease has passed back to NEW, or to ERROR; return their tids."""
         with self._lock:
@@ -211,6 +234,16 @@ class MemoryStore:
             return [
                 trial["tid"] for trial in expired if self._apply(trial, document.expire(trial))
             ]
+
+    def next_expiry_secs(self, exp_key: str | None = None) -> float | None:
+        """In how many seconds the next lease ends unless it is renewed; None without one."""
+        with self._lock:
+            leases = [
+                trial["lease_until"]
+                for trial in self._select(exp_key, all_experiments=exp_key is None)
+                if trial["state"] == JOB_STATE_RUNNING and trial.get("lease_until") is not None
+            ]
+            return (min(leases) - self._clock()).total_seconds() if leases else None
 
     def cancel(self, exp_key: str | None, tids: Collection[Tid] | None = None) -> list[Tid]:
         """Move open trials (all of the experiment, or those in `tids`) to CANCEL."""
@@ -301,6 +334,21 @@ class MemoryStore:
         found.sort(key=lambda trial: _tid_order(trial["tid"]))
         yield from found
 
+    def reported(self, exp_key: str | None, *, step: int | None = None) -> Iterator[Document]:
+        """Yield the trials that have reported, each with its learning curve."""
+        with self._lock:
+            found = [
+                {key: trial[key] for key in REPORTED_FIELDS if key in trial}
+                for trial in self._select(exp_key)
+                if trial.get("reports") and (step is None or trial["last_report"]["step"] >= step)
+            ]
+        for trial in found:
+            trial["result"] = {"status": trial["result"].get("status")}
+            if step is not None:
+                reached = (one for one in trial["reports"] if one["step"] >= step)
+                trial["reports"] = [next(reached)]
+            yield trial
+
     def count(
         self, exp_key: str | None, states: Collection[int], *, all_experiments: bool = False
     ) -> int:
@@ -308,6 +356,17 @@ class MemoryStore:
         with self._lock:
             chosen = self._select(exp_key, all_experiments=all_experiments)
             return sum(trial["state"] in states for trial in chosen)
+
+    def durations(self, exp_key: str | None, n: int) -> list[float]:
+        """How many seconds the latest DONE trials took; at most `n` of them."""
+        with self._lock:
+            done = [
+                trial
+                for trial in self._select(exp_key, all_experiments=exp_key is None)
+                if trial["state"] == JOB_STATE_DONE and trial.get("book_time") is not None
+            ]
+        done.sort(key=lambda trial: _tid_order(trial["tid"]), reverse=True)
+        return [(trial["finish_time"] - trial["book_time"]).total_seconds() for trial in done[:n]]
 
     def exp_keys(self) -> list[str | None]:
         """Every experiment that has trials; the nameless one comes first."""
@@ -458,6 +517,10 @@ class MemoryStore:
     def _notify(self) -> None:
         self._n_events += 1
         self._moved.notify_all()
+
+    def insisting(self, goes_on: Callable[[float, str], bool]) -> AbstractContextManager[None]:
+        """This store is always there."""
+        return nullcontext()
 
     def close(self) -> None:
         """Nothing to let go of."""

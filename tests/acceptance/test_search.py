@@ -352,7 +352,7 @@ def test_the_second_driver_takes_over_when_the_first_is_killed(start_driver, mon
 
 
 def test_a_driver_without_workers_says_what_it_waits_for(mongo_url, capfd, monkeypatch):
-    monkeypatch.setattr("hpo.driver._QUIET_SECS_BEFORE_NOTICE", 0.2)
+    monkeypatch.setattr("hpo.standing._QUIET_SECS_BEFORE_NOTICE", 0.2)
 
     with pytest.raises(AllTrialsFailed):
         search(mongo_url, timeout=2.0)
@@ -366,7 +366,7 @@ def test_a_driver_without_workers_says_what_it_waits_for(mongo_url, capfd, monke
 def test_a_driver_that_waits_for_long_trials_tells_their_oldest_lease(
     mongo_url, capfd, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr("hpo.driver._QUIET_SECS_BEFORE_NOTICE", 0.2)
+    monkeypatch.setattr("hpo.standing._QUIET_SECS_BEFORE_NOTICE", 0.2)
     monkeypatch.setattr("hpo.progress.PLAIN_INTERVAL_SECS", 0.1)
     release = tmp_path / "release"
     driver = threading.Thread(

@@ -25,7 +25,7 @@ BACKENDS = ("memory", "replica set", "standalone")
 
 # Every field that says until when, or since when, something holds.
 DEADLINES = {
-    "jobs": ("lease_until",),
+    "jobs": ("lease_until", "book_time", "finish_time"),
     "workers": ("until", "seen"),
     "experiments": ("driver_until", "driver_seen"),
 }

@@ -17,6 +17,7 @@ from hpo.document import (
     JOB_STATE_RUNNING,
     JOB_STATES,
     Claim,
+    is_failure,
     new_trial,
 )
 from hpo.exceptions import DuplicateTrial, LeaseLost
@@ -428,6 +429,82 @@ def test_a_trial_whose_workers_keep_vanishing_ends_as_an_error(store, let_pass):
     assert (trial["state"], trial["error"][0]) == (JOB_STATE_ERROR, "LostWorker")
     assert [attempt["attempt"] for attempt in trial["attempts"]] == [1, 2]
     assert store.claim("node1:10:a") is None
+
+
+def test_a_lost_attempt_goes_back_to_the_queue_at_once_and_is_counted(store):
+    [tid] = insert(store)
+    held = store.claim("node1:10:a", host="node1")
+
+    store.lose(held, "killed", {"signal": 9, "stderr": "$oid"})
+
+    trial = stored(store, tid)
+    assert (trial["state"], trial["owner"], trial["lost_attempts"]) == (JOB_STATE_NEW, None, 1)
+    [end] = trial["attempts"]
+    assert (end["reason"], end["signal"], end["stderr"]) == ("killed", 9, "$oid")
+    assert (end["owner"], end["host"]) == ("node1:10:a", "node1")
+
+
+def test_a_trial_that_keeps_being_killed_ends_as_an_error_that_says_nothing_of_it(store):
+    [tid] = insert(store, max_attempts=2)
+
+    for _ in range(2):
+        store.lose(store.claim("node1:10:a"), "killed", {"signal": 9})
+
+    trial = stored(store, tid)
+    assert trial["state"] == JOB_STATE_ERROR
+    assert trial["error"][0] == "LostWorker"
+    assert not is_failure(trial)
+    assert [end["reason"] for end in trial["attempts"]] == ["killed", "killed"]
+
+
+def test_losing_a_trial_twice_counts_once(store):
+    [tid] = insert(store)
+    held = dict(store.claim("node1:10:a"))
+
+    store.lose(held, "killed")
+    store.lose(held, "killed")
+
+    assert stored(store, tid)["lost_attempts"] == 1
+
+
+def test_only_the_holder_can_lose_a_trial(store):
+    insert(store)
+    first = dict(store.claim("node1:10:a"))
+    store.release(Claim.of(first), "preempted")
+    store.claim("node2:20:b")
+
+    with pytest.raises(LeaseLost):
+        store.lose(first, "killed")
+
+
+def test_the_next_expiry_is_known_in_seconds(store, let_pass):
+    insert(store, 2)
+    assert store.next_expiry_secs("digits") is None
+    first = claim(store, "node1:10:a", lease_secs=60)
+    claim(store, "node2:20:b", lease_secs=600)
+
+    assert store.next_expiry_secs("digits") == pytest.approx(60, abs=5)
+    assert store.next_expiry_secs() == pytest.approx(60, abs=5)
+    assert store.next_expiry_secs("iris") is None
+    let_pass(61)
+    assert store.next_expiry_secs("digits") < 0
+    store.release(first, "preempted")
+    assert store.next_expiry_secs("digits") == pytest.approx(539, abs=5)
+
+
+def test_the_latest_trials_say_how_long_one_takes(store, let_pass):
+    for secs, exp_key in ((100, "digits"), (10, "digits"), (20, "iris"), (30, "digits")):
+        insert(store, exp_key=exp_key)
+        held = claim(store, exp_key=exp_key, lease_secs=1000)
+        let_pass(secs)
+        store.finish(held, OK)
+    insert(store)
+    store.fail(claim(store), ("ValueError", "bad"))
+
+    took = [round(secs, -1) for secs in store.durations("digits", 2)]
+    assert took == [30, 10]
+    assert len(store.durations(None, 100)) == 4
+    assert store.durations("other", 100) == []
 
 
 def test_only_the_experiment_asked_for_is_requeued(store, let_pass):

@@ -32,13 +32,15 @@ def wait_until(condition, secs=START_SECS):
     return found
 
 
-def submit(store, fn, n=1, *, exp_key="digits", workdir=None, **domain_options):
-    """Insert `n` trials of fn with x = 0, 1, 2 …; return their tids."""
+def submit(store, fn, n=1, *, exp_key="digits", misc_workdir=None, x0=0, **domain_options):
+    """Insert `n` trials of fn with x = x0, x0 + 1, x0 + 2 …; return their tids."""
     domain = Domain(fn, {"x": hp.uniform("x", 0, 1000)}, **domain_options)
     packed = pack(domain, exp_key, load_keys())
     store.put_objective(exp_key, packed.sha256, packed.payload)
     tids = store.allocate_tids(n)
-    store.insert([_trial(tid, x, exp_key, packed.sha256, workdir) for x, tid in enumerate(tids)])
+    store.insert(
+        [_trial(tid, x, exp_key, packed.sha256, misc_workdir) for x, tid in enumerate(tids, x0)]
+    )
     return tids
 
 
@@ -54,12 +56,12 @@ def _trial(tid, x, exp_key, sha256, workdir):
 class WorkerProcess(subprocess.Popen):
     """An `hpo-worker` process; `log` is the file that takes its output."""
 
-    def __init__(self, log, *options, **kwargs):
+    def __init__(self, log, *options, stdout=None, **kwargs):
         self.log = log
-        with log.open("w") as output:
+        with log.open("w") as output, open(stdout or os.devnull, "wb") as elsewhere:
             super().__init__(
                 [sys.executable, "-m", "hpo_worker", *options],
-                stdout=output,
+                stdout=elsewhere if stdout else output,
                 stderr=output,
                 **kwargs,
             )
@@ -76,17 +78,27 @@ class WorkerProcesses:
         self._url, self._tmp_path = url, tmp_path
         self._started = []
 
-    def __call__(self, *options, exp_key="digits", env=None, stdin=subprocess.DEVNULL, cwd=None):
+    def __call__(
+        self,
+        *options,
+        exp_key="digits",
+        env=None,
+        stdin=subprocess.DEVNULL,
+        stdout=None,
+        cwd=None,
+    ):
         """Start one that serves `exp_key`, or every experiment when that is None."""
         process = WorkerProcess(
             self._tmp_path / f"worker-{len(self._started)}.log",
             *options,
             *([] if exp_key is None else ["--exp-key", exp_key]),
             stdin=stdin,
+            stdout=stdout,
             cwd=cwd,
             env={
                 **os.environ,
                 "HPO_MONGO_URL": self._url,
+                "XDG_STATE_HOME": str(self._tmp_path / "state"),
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
                 **(env or {}),
             },

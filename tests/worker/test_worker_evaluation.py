@@ -276,8 +276,10 @@ def test_a_thread_left_behind_cannot_write_into_the_next_trial(evaluation, desk)
     ("status", "reason", "details", "words"),
     [
         (-11, "signal", {"signal": 11}, "signal 11 (SIGSEGV)"),
-        (-9, "signal", {"signal": 9}, "for want of memory"),
-        (-63, "signal", {"signal": 63}, "signal 63"),
+        (-6, "signal", {"signal": 6}, "signal 6 (SIGABRT)"),
+        (-9, "killed", {"signal": 9}, "for want of memory"),
+        (-15, "killed", {"signal": 15}, "something sent"),
+        (-63, "killed", {"signal": 63}, "signal 63"),
         (7, "exit", {"exit_code": 7}, "exit code 7"),
         (0, "exit", {"exit_code": 0}, "exit code 0"),
     ],

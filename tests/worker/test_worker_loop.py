@@ -20,9 +20,10 @@ from hpo.document import (
 from hpo.exceptions import ServerUnreachable, UnloadableObjective, UnstorableResult
 from hpo.store.base import WorkerPresence
 from hpo.store.memory import MemoryStore
-from hpo_worker import loop
+from hpo_worker import bookkeeping
 from hpo_worker.desk import Desk
-from hpo_worker.loop import Ending, Limits, Worker
+from hpo_worker.limits import EXIT_FAILURES, EXIT_UNLOADABLE, Ending, Limits
+from hpo_worker.loop import Worker
 from hpo_worker.outcome import Cut, Died, Done, Interruption, Raised, Refused, Unloadable
 from hpo_worker.stopping import StopSignals
 
@@ -162,11 +163,11 @@ def test_a_success_ends_a_row_of_failures(memory, stop):
     add(memory, 6)
 
     ending = run(
-        memory, stop, FAILED, OK, FAILED, Died(-9),
+        memory, stop, FAILED, OK, FAILED, Died(-11),
         limits=Limits(max_consecutive_failures=2, reserve_timeout_secs=0.02),
     )  # fmt: skip
 
-    assert ending.exit_code == loop.EXIT_FAILURES
+    assert ending.exit_code == EXIT_FAILURES
     assert states(memory).count(JOB_STATE_NEW) == 2
 
 
@@ -230,7 +231,7 @@ def test_the_only_experiment_being_unloadable_ends_the_worker_and_leaves_a_notic
 
     ending = run(memory, stop, Unloadable("no module named x"))
 
-    assert ending.exit_code == loop.EXIT_UNLOADABLE
+    assert ending.exit_code == EXIT_UNLOADABLE
     assert "'digits'" in ending.why
     assert caplog.messages == ["no module named x"]
     [presence] = memory.workers("digits")
@@ -243,7 +244,7 @@ def test_trials_of_a_mended_objective_are_evaluated_before_a_worker_gives_up(mem
 
     ending = run(memory, stop, Unloadable("no module named x"), OK)
 
-    assert ending.exit_code == loop.EXIT_UNLOADABLE
+    assert ending.exit_code == EXIT_UNLOADABLE
     assert states(memory) == [JOB_STATE_NEW, JOB_STATE_NEW, JOB_STATE_DONE]
 
 
@@ -330,7 +331,7 @@ def test_what_failed_for_want_of_a_server_is_done_again(memory, stop, monkeypatc
 
 
 def test_a_worker_gives_up_when_the_server_stays_away(memory, stop, monkeypatch):
-    monkeypatch.setattr(loop, "PATIENCE_SECS", 0.0)
+    monkeypatch.setattr(bookkeeping, "PATIENCE_SECS", 0.0)
     goes_away(memory, monkeypatch, "claim", n_times=100)
 
     with pytest.raises(ServerUnreachable):
@@ -364,7 +365,7 @@ def test_an_evaluation_cut_because_the_server_stays_away_hands_back_what_it_can(
     memory, stop, monkeypatch
 ):
     add(memory, 1)
-    monkeypatch.setattr(loop, "PATIENCE_SECS", 0.0)
+    monkeypatch.setattr(bookkeeping, "PATIENCE_SECS", 0.0)
     goes_away(memory, monkeypatch, "checkpoint", n_times=1)
 
     def asks(trial, ask, is_cut):

@@ -69,6 +69,13 @@ def test_a_misspelt_option_is_answered_with_the_right_one(capsys, argument, sugg
         (["--lease", "nan"], "'nan' is not a number of seconds"),
         (["--poll-interval", "soon"], "'soon' is not a number of seconds"),
         (["--fresh-process", "--no-subprocesses"], "contradict each other"),
+        (["--trial-timeout", "soon"], "'soon' is not a number of seconds"),
+        (["--max-memory", "lots"], "'lots' is not an amount of memory"),
+        (["--walltime", "30m2h"], "such as 90m, 2h30m or 1-02:00:00"),
+        (["--until", "late"], "'late' is not a moment"),
+        (["--on-sigterm", "ignore"], "invalid choice: 'ignore'"),
+        (["--trial-timeout", "9", "--no-subprocesses"], "--trial-timeout needs a process"),
+        (["--max-memory", "2G", "--no-subprocesses"], "--max-memory needs a process"),
         (["--quiet", "--verbose"], "not allowed with"),
         (["mongodb://h/db"], "goes after --mongo"),
     ],
@@ -93,5 +100,37 @@ def test_help_tells_signals_and_exit_codes(capsys):
 
     said = capsys.readouterr().out
     assert raised.value.code == 0
-    for words in ("SIGUSR1", "exit codes:", "128+N", "HPO_MONGO_URL", "hyperopt's default"):
+    for words in (
+        "SIGUSR1",
+        "--on-sigusr1 hand-back",
+        "$SLURM_JOB_END_TIME",
+        "2h30m",
+        "--spool",
+        "exit codes:",
+        "128+N",
+        "HPO_MONGO_URL",
+        "hyperopt's default",
+    ):
         assert words in said
+
+
+def test_limits_are_understood_with_their_units():
+    options = parse_arguments(
+        "--trial-timeout 1h30m --max-memory 2G --walltime 1-02:00:00 --grace 30s --lease 2m "
+        "--on-sigterm finish --on-sigusr1 hand-back --spool none".split()
+    )
+
+    assert (options.trial_timeout, options.walltime) == (5400.0, 26 * 3600.0)
+    assert (options.grace, options.lease) == (30.0, 120.0)
+    assert options.max_memory == 2 * 2**30
+    assert (options.on_sigterm, options.on_sigusr1) == ("finish", "hand-back")
+    assert options.spool == "none"
+
+
+def test_without_options_nothing_is_limited_and_signals_mean_what_they_did():
+    options = parse_arguments([])
+
+    assert (options.trial_timeout, options.max_memory) == (None, None)
+    assert (options.walltime, options.until, options.spool) == (None, None, None)
+    assert (options.on_sigterm, options.on_sigusr1) == ("hand-back", "finish")
+    assert options.grace == 10.0

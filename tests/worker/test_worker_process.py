@@ -591,17 +591,27 @@ def test_trials_run_in_directories_of_their_own(store, jobs, start_worker, tmp_p
 
         return {"loss": 0.0, "status": "ok", "cwd": os.getcwd()}
 
-    [given] = submit(store, objective, workdir=str(tmp_path / "from-trial"))
+    [given] = submit(store, objective, workdir=str(tmp_path / "signed"))
     assert start_worker("--max-jobs", "1").wait(30) == 0
-    [chosen] = submit(store, objective, workdir=str(tmp_path / "from-trial"))
+    [chosen] = submit(store, objective, workdir=str(tmp_path / "signed"))
     worker = start_worker("--max-jobs", "1", "--workdir", str(tmp_path / "from-option"))
     assert worker.wait(30) == 0
 
     directories = [trial["result"]["cwd"] for trial in jobs.find({}).sort("tid")]
     assert directories == [
-        str(tmp_path / "from-trial" / str(given)),
+        str(tmp_path / "signed" / str(given)),
         str(tmp_path / "from-option" / str(chosen)),
     ]
+
+
+def test_a_document_does_not_choose_where_a_worker_writes(store, jobs, start_worker, tmp_path):
+    submit(store, lambda c: c["x"], misc_workdir=str(tmp_path / "strangers"))
+
+    worker = start_worker("--max-jobs", "1")
+
+    assert worker.wait(30) == 0, worker.said
+    assert n_in(jobs, JOB_STATE_DONE) == 1
+    assert not (tmp_path / "strangers").exists()
 
 
 def test_too_many_failures_in_a_row_end_the_worker(store, jobs, start_worker):

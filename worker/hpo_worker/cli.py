@@ -9,16 +9,20 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from hpo_worker.evaluator import ChildProcess, InProcess
-from hpo_worker.stopping import EXIT_UNREACHABLE, StopSignals
+from hpo_worker.evaluator import ChildProcess, InProcess, TrialLimits
+from hpo_worker.limits import Ending, Limits, secs_until_end
+from hpo_worker.quantities import parse_bytes, parse_moment, parse_secs
+from hpo_worker.stopping import DEFAULT_GRACE_SECS, EXIT_UNREACHABLE, StopSignals
 
 if TYPE_CHECKING:
     from hpo.store.base import WorkerPresence
-    from hpo_worker.loop import Ending
+
+T = TypeVar("T")
 
 logger = logging.getLogger("hpo_worker")
 
@@ -29,6 +33,9 @@ NO_PICKLE_VARIABLE = "HPO_NO_PICKLE"
 
 # Where half of a space fails, twenty failures in a row are one chance in a million.
 DEFAULT_MAX_FAILURES = 20
+
+# Given to --spool: keep nothing.
+NO_SPOOL = "none"
 
 EXIT_UNEXPECTED = 1
 EXIT_USAGE = 2
@@ -51,6 +58,10 @@ signals:
   SIGTERM, SIGINT, SIGHUP   hand the running trial back and stop
   one of them again         stop at once
   SIGUSR1                   finish the running trial, then stop
+Where SIGUSR1 announces a preemption: --on-sigusr1 hand-back. A trial that is
+handed back costs nothing but the time; another worker takes it.
+
+durations: 90, 90s, 45m, 2h30m, or as Slurm writes them: 30:00, 02:00:00, 1-02:00:00
 
 exit codes:
   0       a limit was reached, or the worker was asked to stop
@@ -58,7 +69,8 @@ exit codes:
   2       wrong usage: options, address, login
   3       the objective of the experiment (--exp-key) cannot be loaded here
   4       too many failed trials in a row (--max-consecutive-failures)
-  69      the server cannot be reached
+  69      the server cannot be reached; a result that it should have had is in --spool,
+          and the next hpo-worker on this machine delivers it
   128+N   stopped at once by a second signal N (130 for Ctrl-C)
 """
 
@@ -67,7 +79,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a worker and return its exit code."""
     options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
     _set_up_logging(options.verbosity)
-    with StopSignals() as stop:
+    with StopSignals(
+        on_sigterm=options.on_sigterm,
+        on_sigusr1=options.on_sigusr1,
+        grace_secs=options.grace,
+    ) as stop:
         if options.stop_on_eof:
             stop.stop_on_eof(STDIN_FD)
         # Started before anything else, the child imports while this process connects.
@@ -104,8 +120,16 @@ def _connect_and_run(
 ) -> Ending:
     from hpo.store.mongo import MongoStore
     from hpo.store.mongo.url import read_url
-    from hpo_worker.loop import Limits, Worker
+    from hpo_worker.loop import Worker
+    from hpo_worker.spool import Spool
 
+    spool = Spool(_spool_directory(options.spool))
+    try:
+        if options.spool is not None:
+            spool.prepare()
+    except OSError as error:
+        logger.error("--spool: %s", error)
+        return Ending(EXIT_USAGE, "stopping: results could not be kept on disk")
     store = MongoStore.connect(read_url(options.mongo), appname="hpo-worker")
     whose = "any experiment" if options.exp_key is None else f"experiment {options.exp_key!r}"
     logger.info("ready for trials of %s at %s", whose, store.hosts)
@@ -119,16 +143,31 @@ def _connect_and_run(
             poll_interval_secs=options.poll_interval,
             workdir=options.workdir,
             may_unpickle=options.may_unpickle,
-            limits=Limits(
-                max_jobs=options.max_jobs,
-                max_jobs_in_db=options.max_jobs_in_db,
-                max_consecutive_failures=options.max_consecutive_failures,
-                last_job_timeout_secs=options.last_job_timeout,
-                reserve_timeout_secs=options.reserve_timeout,
-            ),
+            spool=spool,
+            limits=_limits(options),
         ).run()
     finally:
         store.close()
+
+
+def _limits(options: argparse.Namespace) -> Limits:
+    now = datetime.now().astimezone()
+    return Limits(
+        max_jobs=options.max_jobs,
+        max_jobs_in_db=options.max_jobs_in_db,
+        max_consecutive_failures=options.max_consecutive_failures,
+        last_job_timeout_secs=options.last_job_timeout,
+        reserve_timeout_secs=options.reserve_timeout,
+        secs_left=secs_until_end(options.walltime, options.until, now=now),
+    )
+
+
+def _spool_directory(option: str | None) -> Path | None:
+    from hpo_worker.spool import default_directory
+
+    if option == NO_SPOOL:
+        return None
+    return default_directory() if option is None else Path(option).expanduser()
 
 
 def _evaluator(options: argparse.Namespace, stop: StopSignals) -> ChildProcess | InProcess:
@@ -137,7 +176,8 @@ def _evaluator(options: argparse.Namespace, stop: StopSignals) -> ChildProcess |
     if options.as_hyperopt:
         os.environ[AS_HYPEROPT_VARIABLE] = "1"
     if options.use_subprocesses:
-        return ChildProcess(stop, is_fresh_each_time=options.fresh_process)
+        limits = TrialLimits(options.trial_timeout, options.max_memory)
+        return ChildProcess(stop, is_fresh_each_time=options.fresh_process, limits=limits)
     install_if_asked()
     return InProcess(stop)
 
@@ -174,6 +214,11 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error(_explain_unknown(parser, unknown[0]))
     if options.fresh_process and not options.use_subprocesses:
         parser.error("--fresh-process and --no-subprocesses contradict each other")
+    if not options.use_subprocesses:
+        for name in ("trial_timeout", "max_memory"):
+            if getattr(options, name) is not None:
+                option = "--" + name.replace("_", "-")
+                parser.error(f"{option} needs a process to end; leave out --no-subprocesses")
     if options.workdir is not None:
         try:
             options.workdir.mkdir(parents=True, exist_ok=True)
@@ -195,20 +240,27 @@ def _parser() -> argparse.ArgumentParser:
     add("--mongo", metavar="URL", help="where the trials are: mongodb://…, host[:port]/db, file:…")
     add("--exp-key", metavar="KEY", help="serve only this experiment (default: all)")
     add(
-        "--lease", metavar="SECS", type=_positive_secs, default=60.0,
+        "--lease", metavar="SECS", type=_read_by(parse_secs), default=60.0,
         help="a trial whose worker gives no sign for so long goes to another one "
         "(default: %(default)g)",
     )  # fmt: skip
     add(
-        "--poll-interval", metavar="SECS", type=_positive_secs, default=5.0,
+        "--poll-interval", metavar="SECS", type=_read_by(parse_secs), default=5.0,
         help="look for work at least so often; new trials wake the worker anyway "
         "(default: %(default)g)",
     )  # fmt: skip
     _add_limits(parser)
+    _add_trial_limits(parser)
+    _add_preemption(parser)
+    add(
+        "--spool", metavar="DIR",
+        help="keep results there while the server is away, or 'none' "
+        "(default: $XDG_STATE_HOME/hpo/spool or ~/.local/state/hpo/spool)",
+    )  # fmt: skip
     add(
         "--workdir", metavar="DIR", type=Path,
         help="call the objective in the directory DIR/<tid>, made if missing "
-        "(default: what the trial says, else the current directory)",
+        "(default: the workdir of the objective's Domain, else the current directory)",
     )  # fmt: skip
     add(
         "--no-subprocesses", dest="use_subprocesses", action="store_false",
@@ -227,7 +279,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add(
         "--stop-on-eof", action="store_true",
-        help="stop, as on SIGTERM, when standard input ends: when whoever started this dies",
+        help="stop, as on SIGINT, when standard input ends: when whoever started this dies",
     )  # fmt: skip
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument(
@@ -243,7 +295,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_limits(parser: argparse.ArgumentParser) -> None:
     limits = parser.add_argument_group("when to stop")
     limits.add_argument(
-        "--reserve-timeout", metavar="SECS", type=_positive_secs,
+        "--reserve-timeout", metavar="SECS", type=_read_by(parse_secs),
         help="when there was nothing to claim for so long "
         "(default: wait for ever; hyperopt's default was 120)",
     )  # fmt: skip
@@ -261,9 +313,66 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         "'never' (default: %(default)s; hyperopt's was 4)",
     )  # fmt: skip
     limits.add_argument(
-        "--last-job-timeout", metavar="SECS", type=_positive_secs,
+        "--last-job-timeout", metavar="SECS", type=_read_by(parse_secs),
         help="claim nothing later than this after the start (default: no limit)",
     )  # fmt: skip
+
+
+def _add_trial_limits(parser: argparse.ArgumentParser) -> None:
+    limits = parser.add_argument_group("what one trial may take")
+    limits.add_argument(
+        "--trial-timeout", metavar="DURATION", type=_read_by(parse_secs),
+        help="end and fail it after so long (default: no limit but the trial's own)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--max-memory", metavar="SIZE", type=_read_by(parse_bytes),
+        help="end and fail it when its processes together hold more, such as 500M or 2G "
+        "(default: no limit)",
+    )  # fmt: skip
+
+
+def _add_preemption(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("machines that are lent for a while")
+    meanings = ("hand-back", "finish")
+    group.add_argument(
+        "--on-sigterm", choices=meanings, default="hand-back",
+        help="what to do with the running trial on SIGTERM (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--on-sigusr1", choices=meanings, default="finish",
+        help="and on SIGUSR1 (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--grace", metavar="DURATION", type=_read_by(parse_secs), default=DEFAULT_GRACE_SECS,
+        help="be gone so long after having been asked to hand back, whatever happens "
+        "(default: %(default)g)",
+    )  # fmt: skip
+    group.add_argument(
+        "--walltime", metavar="DURATION", type=_read_by(parse_secs),
+        help="claim nothing that most trials' durations say will not end within so long from "
+        "the start, and hand back in time what runs then",
+    )  # fmt: skip
+    group.add_argument(
+        "--until", metavar="TIME", type=_read_by(_parse_until),
+        help="the same by the clock: 2026-11-21T18:00 or 18:00. The end of a Slurm job is "
+        "known from $SLURM_JOB_END_TIME; the earliest end holds",
+    )  # fmt: skip
+
+
+def _parse_until(text: str) -> datetime:
+    return parse_moment(text, datetime.now().astimezone())
+
+
+def _read_by(parse: Callable[[str], T]) -> Callable[[str], T]:
+    """Let argparse show what `parse` says about a text that it refuses."""
+
+    def read(text: str) -> T:
+        try:
+            return parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return read
 
 
 def _positive_int_or_never(text: str) -> int | None:
@@ -278,16 +387,6 @@ def _positive_int(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return number
-
-
-def _positive_secs(text: str) -> float:
-    try:
-        secs = float(text)
-    except ValueError:
-        secs = -1.0
-    if not 0 < secs < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return secs
 
 
 def _explain_unknown(parser: argparse.ArgumentParser, word: str) -> str:

@@ -2,6 +2,10 @@
 
     objective         sha256        -> what to rebuild the objective from, once its signature holds
     checkpoint        result        -> None; publishes a partial result
+    report            [{step, loss}] -> None; publishes the learning curve so far
+    reported          step or None  -> the experiment's learning curves; see `Store.reported`
+    save_checkpoint   bytes         -> None; kept for a later attempt, or whoever takes it up
+    load_checkpoint                 -> bytes or None
     attachment        name          -> bytes
     attach            name, bytes   -> None
     detach            name          -> None
@@ -12,10 +16,11 @@ An objective's code is not trusted to ask for anything else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from hpo.document import Claim, Document
+from hpo.checkpoints import ATTACHMENT, find_checkpoint
+from hpo.document import DEFAULT_LEASE_SECS, Claim, Document
 from hpo.exceptions import (
     HpoError,
     InvalidKey,
@@ -25,6 +30,7 @@ from hpo.exceptions import (
     UntrustedObjective,
 )
 from hpo.objective import Verified, verify
+from hpo.reports import MAX_REPORTS, as_loss, as_step
 from hpo.signing import KeyRing, load_keys
 from hpo.store.base import Store
 from hpo_worker.outcome import Interruption
@@ -41,6 +47,7 @@ class Desk:
         insist: calls a function again while the server cannot be reached.
         may_unpickle: whether objectives that are pickled are accepted.
         keys: those that sign what may run here.
+        lease_secs: the length of the trial's lease.
 
     Attributes:
         has_lost_lease: a question showed that somebody else holds the trial now.
@@ -54,14 +61,19 @@ class Desk:
         *,
         may_unpickle: bool = True,
         keys: Callable[[], KeyRing] = load_keys,
+        lease_secs: float = DEFAULT_LEASE_SECS,
     ) -> None:
         self._store, self._trial, self._insist = store, trial, insist
         self._may_unpickle, self._keys = may_unpickle, keys
-        self._held = Claim.of(trial)
+        self._held, self._lease_secs = Claim.of(trial), lease_secs
         self.has_lost_lease = False
         self._verbs: dict[str, Callable[..., Any]] = {
             "objective": self._objective,
             "checkpoint": self._checkpoint,
+            "report": self._report,
+            "reported": self._reported,
+            "save_checkpoint": self._save_checkpoint,
+            "load_checkpoint": lambda: find_checkpoint(self._store, self._trial),
             "attachment": lambda name: self._attachments()[name],
             "attach": self._attach,
             "detach": lambda name: self._attachments().__delitem__(name),
@@ -112,6 +124,22 @@ class Desk:
 
     def _checkpoint(self, result: Mapping[str, Any]) -> None:
         self._store.checkpoint(self._held, result)
+
+    def _report(self, reports: Sequence[Mapping[str, Any]]) -> None:
+        if not 0 < len(reports) <= MAX_REPORTS:
+            raise TypeError(f"a learning curve has 1 to {MAX_REPORTS} reports, not {len(reports)}")
+        sound = [{"step": as_step(one["step"]), "loss": as_loss(one["loss"])} for one in reports]
+        self._store.report(self._held, sound)
+
+    def _reported(self, step: int | None) -> list[Document]:
+        at_step = None if step is None else as_step(step)
+        return list(self._store.reported(self._trial["exp_key"], step=at_step))
+
+    def _save_checkpoint(self, payload: bytes) -> None:
+        # Attachments have no fence of their own: a worker that lost the trial must not
+        # put an old state in place of a newer one.
+        self._store.heartbeat(self._held, self._lease_secs)
+        self._attach(ATTACHMENT, payload)
 
     def _attachments(self) -> Any:
         return self._store.trial_attachments(self._trial)

@@ -12,17 +12,19 @@ import contextlib
 import os
 import traceback
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import hpo
 from hpo.ctrl import Ctrl
-from hpo.document import Document, active_values, plain
+from hpo.document import Document, Tid, active_values, plain
 from hpo.domain import Domain
 from hpo.exceptions import UnloadableObjective, UntrustedObjective
 from hpo.objective import unpack
+from hpo.reports import Report
 from hpo_worker.outcome import Done, Interruption, Outcome, Raised, Refused, Unloadable
 
 # An objective often holds its data; a worker that serves many experiments keeps a few.
@@ -61,7 +63,8 @@ class Evaluation:
 
         Args:
             trial: the RUNNING document.
-            workdir: the directory to work in, made if missing; None stays in the present one.
+            workdir: the directory to work in, made if missing; None: one under the objective's
+                own workdir, or without that the present one.
 
         Raises:
             Interruption: the worker ends the evaluation; only where both share a process.
@@ -74,7 +77,7 @@ class Evaluation:
             return Unloadable(str(error) or "importing the objective's module called sys.exit()")
         channel = WorkerChannel(self._ask)
         try:
-            with channel, _working_in(workdir):
+            with channel, _working_in(workdir or _own_workdir(domain, trial)):
                 ctrl = Ctrl(None, trial, channel=channel)
                 return Done(plain(domain.evaluate(active_values(trial), ctrl)))
         except Interruption:
@@ -117,6 +120,24 @@ class WorkerChannel:
     def checkpoint(self, result: Mapping[str, Any]) -> None:
         """Publish a partial result of the running trial."""
         self._ask("checkpoint", plain(result))
+
+    def report(self, reports: Sequence[Report]) -> None:
+        """Publish the learning curve of the running trial."""
+        self._ask("report", list(reports))
+
+    def reported(self, step: int | None) -> list[Document]:
+        """The learning curves of the running trial's experiment."""
+        found: list[Document] = self._ask("reported", step)
+        return found
+
+    def save_checkpoint(self, payload: bytes) -> None:
+        """Keep what a later attempt goes on from."""
+        self._ask("save_checkpoint", payload)
+
+    def load_checkpoint(self) -> bytes | None:
+        """What an earlier attempt kept, or the trial that this one takes up."""
+        found: bytes | None = self._ask("load_checkpoint")
+        return found
 
     def _ask(self, verb: str, *arguments: Any) -> Any:
         if not self._is_open:
@@ -185,6 +206,18 @@ def _storable(text: str, max_chars: int) -> str:
         left_out = len(text) - 2 * half
         text = f"{text[:half]}\n… {left_out} characters left out …\n{text[-half:]}"
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def directory_name(tid: Tid) -> str:
+    """What the directory of a trial is called; it lies in the directory that it is put into."""
+    # A tid may be text, and text may be "../..".
+    return quote(str(tid), safe=" ").replace(".", "%2E")
+
+
+def _own_workdir(domain: Domain, trial: Document) -> str | None:
+    if domain.workdir is None:
+        return None
+    return os.path.join(domain.workdir, directory_name(trial["tid"]))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,11 @@
     one of them again         stop at once (exit 128 + signal); its trial's lease will expire
     SIGUSR1                   finish the running trial, then stop (exit 0), as in hyperopt
 
+What SIGTERM and SIGUSR1 mean can be chosen: sites differ in which one announces
+a preemption. A time at which to hand back can be set beforehand; a timer's
+signal (SIGALRM) keeps it, and the grace period within which a worker that was
+asked to stop must be gone.
+
 Python runs a handler between two steps of the main thread and then goes on
 with the interrupted system call; one that is about to block does not even
 notice. So the main thread waits for its child on `wake_fd` too, to which the
@@ -20,18 +25,16 @@ import select
 import signal
 import socket
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from hpo_worker.outcome import Interruption
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-FINISH_SIGNAL = signal.SIGUSR1
-ALL_SIGNALS = (*STOP_SIGNALS, FINISH_SIGNAL)
+Meaning: TypeAlias = Literal["hand-back", "finish"]
 
-# A worker that was asked to stop and cannot reach the server gives up after so long.
-HAND_BACK_SECS = 10.0
+# A worker that was asked to stop and cannot hand its trial back gives up after so long.
+DEFAULT_GRACE_SECS = 10.0
 
 # sysexits.h: EX_UNAVAILABLE.
 EXIT_UNREACHABLE = 69
@@ -40,20 +43,40 @@ EXIT_UNREACHABLE = 69
 class StopSignals:
     """Turns signals into flags, from `__enter__` to `__exit__`. Main thread only.
 
+    Args:
+        on_sigterm, on_sigusr1: hand the running trial back and stop, or finish it before.
+        grace_secs: from the demand to stop to the end of the process, at the latest.
+
     Attributes:
         on_emergency: called just before the process exits at once.
         requested: stop now; hand the running trial back.
         after_trial: stop when the running trial has ended.
         reason: for the attempt history of a trial that is handed back.
+        asked_by: the signal that asked to stop, or "the end of its time".
         wake_fd: readable when something may have changed.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        on_sigterm: Meaning = "hand-back",
+        on_sigusr1: Meaning = "finish",
+        grace_secs: float = DEFAULT_GRACE_SECS,
+    ) -> None:
+        self._meanings: dict[int, Meaning] = {
+            signal.SIGTERM: on_sigterm,
+            signal.SIGINT: "hand-back",
+            signal.SIGHUP: "hand-back",
+            signal.SIGUSR1: on_sigusr1,
+        }
+        self.grace_secs = grace_secs
         self.on_emergency: Callable[[], None] = lambda: None
         self.requested = False
         self.after_trial = False
         self.reason = ""
-        self._interrupts: frozenset[int] = frozenset()
+        self.asked_by = ""
+        self._is_interruptible = False
+        self._interrupts_to_finish = False
         self._wake_receiver, self._wake_sender = socket.socketpair()
         self._wake_receiver.setblocking(False)
         self._wake_sender.setblocking(False)
@@ -62,11 +85,11 @@ class StopSignals:
         self._wakeup_fd_before = -1
 
     def __enter__(self) -> StopSignals:
-        for number in STOP_SIGNALS:
+        for number, meaning in self._meanings.items():
             # Whoever starts a worker with nohup wants it to outlive the terminal.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-                self._handle(number, self._on_stop)
-        self._handle(FINISH_SIGNAL, self._on_finish)
+                self._handle(number, self._on_stop if meaning == "hand-back" else self._on_finish)
+        self._handle(signal.SIGALRM, self._on_alarm)
         self._wakeup_fd_before = signal.set_wakeup_fd(
             self._wake_sender.fileno(), warn_on_full_buffer=False
         )
@@ -102,24 +125,35 @@ class StopSignals:
             self.drain()
 
     @contextlib.contextmanager
-    def interruptible(self, numbers: Collection[int] = STOP_SIGNALS) -> Iterator[None]:
-        """Within the block, these signals raise `Interruption`, also those that came before it."""
-        self._interrupts = frozenset(numbers)
+    def interruptible(self, *, also_to_finish: bool = False) -> Iterator[None]:
+        """Within the block, to be asked to stop raises `Interruption`; also if it was before.
+
+        Args:
+            also_to_finish: likewise to be asked to stop after the running trial.
+        """
+        self._is_interruptible, self._interrupts_to_finish = True, also_to_finish
         try:
-            if self.requested or (self.after_trial and FINISH_SIGNAL in numbers):
+            if self.requested or (self.after_trial and also_to_finish):
                 raise Interruption
             yield
         finally:
-            self._interrupts = frozenset()
+            self._is_interruptible = False
+
+    def hand_back_in(self, secs: float) -> None:
+        """Ask to stop, as a signal would, when so many seconds have passed."""
+        if self.requested:
+            return  # the timer keeps the grace period
+        signal.setitimer(signal.ITIMER_REAL, max(secs, 1e-6))
 
     def stop_on_eof(self, fd: int) -> None:
-        """Stop as on SIGTERM when `fd` reaches its end: whoever holds the other end is gone."""
+        """Stop as on SIGINT when `fd` reaches its end: whoever holds the other end is gone."""
 
         def read_to_the_end() -> None:
             with contextlib.suppress(OSError):  # closed from the start: an end, too
                 while os.read(fd, 4096):
                     pass
-            os.kill(os.getpid(), signal.SIGTERM)
+            # A signal whose meaning nobody can change, and nobody ignores.
+            os.kill(os.getpid(), signal.SIGINT)
 
         threading.Thread(target=read_to_the_end, name="hpo-stop-on-eof", daemon=True).start()
 
@@ -129,19 +163,28 @@ class StopSignals:
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
             self._exit_at_once(128 + number)
-        self.requested = True
-        self.reason = "preempted" if number == signal.SIGTERM else "interrupted"
-        self._handle(signal.SIGALRM, lambda *_: self._exit_at_once(EXIT_UNREACHABLE))
-        signal.setitimer(signal.ITIMER_REAL, HAND_BACK_SECS)
-        self._interrupt(number)
+        reason = "interrupted" if number in (signal.SIGINT, signal.SIGHUP) else "preempted"
+        self._hand_back(reason, signal.Signals(number).name)
 
     def _on_finish(self, number: int, frame: FrameType | None) -> None:
         self.after_trial = True
-        self._interrupt(number)
+        self.asked_by = self.asked_by or signal.Signals(number).name
+        if self._interrupts_to_finish:
+            self._interrupt()
 
-    def _interrupt(self, number: int) -> None:
-        if number in self._interrupts:
-            self._interrupts = frozenset()
+    def _on_alarm(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            self._exit_at_once(EXIT_UNREACHABLE)
+        self._hand_back("walltime", "the end of its time")
+
+    def _hand_back(self, reason: str, asked_by: str) -> None:
+        self.requested, self.reason, self.asked_by = True, reason, asked_by
+        signal.setitimer(signal.ITIMER_REAL, self.grace_secs)
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        if self._is_interruptible:
+            self._is_interruptible = False
             raise Interruption
 
     def _exit_at_once(self, code: int) -> None:

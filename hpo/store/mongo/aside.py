@@ -14,7 +14,7 @@ from typing import Any
 from pymongo.collection import Collection as MongoCollection
 
 from hpo.defects import defect, is_count
-from hpo.document import JOB_STATE_CANCEL, Document
+from hpo.document import Document, cancelled_stub
 from hpo.exceptions import StoreError, UnstorableResult
 from hpo.store.base import Horizon
 from hpo.store.mongo import queries
@@ -66,14 +66,7 @@ class Aside:
         for known in horizon.new | horizon.running:
             if known == tid:
                 # Somebody spoilt it since: nobody need wait for it any more.
-                return {
-                    "tid": known,
-                    "number": horizon.next_number - 1,
-                    "state": JOB_STATE_CANCEL,
-                    "version": 0,
-                    "misc": {"vals": {}},
-                    "result": {},
-                }
+                return cancelled_stub(known, number=horizon.next_number - 1)
         return None
 
     def end(self, document: Document, why: str) -> None:

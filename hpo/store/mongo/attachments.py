@@ -10,15 +10,20 @@ In a bucket of their own, which workers need only read:
     an objective       a file named by its sha256, with `exp_key`
 
 The new file is stored before the old one goes, so a reader finds one of the two.
+Who is killed in between leaves bytes that nobody reads; `hpo.store.mongo.garbage`
+finds them. File ids begin with the server's time, so that it can tell how old
+they are, whatever the clock of the machine that wrote them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
+from datetime import datetime, timezone
 from functools import partial
 from typing import Any
 
+from bson import ObjectId
 from gridfs import GridFS, NoFile
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -28,7 +33,12 @@ from hpo.exceptions import InvalidOption
 from hpo.store.mongo.failures import Patience
 
 # Files in the same bucket that belong to trials.
-_OF_TRIALS = re.compile("^[0-9a-f]{24}_")
+OF_TRIALS = re.compile("^[0-9a-f]{24}_")
+
+
+def id_made_at(time: datetime) -> ObjectId:
+    """A new id that says it was made then, by the second; `time` is aware."""
+    return ObjectId(ObjectId.from_datetime(time).binary[:4] + ObjectId().binary[4:])
 
 
 class FileShelf:
@@ -43,13 +53,13 @@ class FileShelf:
         self, database: Database[Document], patiently: Patience, bucket: str = "fs"
     ) -> None:
         self.gridfs = GridFS(database, bucket)
-        self.files, self._chunks = database[f"{bucket}.files"], database[f"{bucket}.chunks"]
+        self.files, self.chunks = database[f"{bucket}.files"], database[f"{bucket}.chunks"]
         self.patiently = patiently
 
     def put(self, payload: bytes | str, **attributes: Any) -> Any:
         """Store a file, text as UTF-8; its id.
 
-        A repeated try leaves at worst chunks that nobody reads.
+        A try that broke off leaves at worst chunks that nobody reads.
         """
         if isinstance(payload, str):
             payload = payload.encode()
@@ -58,7 +68,17 @@ class FileShelf:
                 f"an attachment must be bytes or text, not {type(payload).__name__}; objects "
                 "become bytes by pickle.dumps"
             )
-        return self.patiently(lambda: self.gridfs.put(bytes(payload), **attributes))
+        now = self.server_time()
+        # A new id for each try: the chunks of the try before may be there.
+        return self.patiently(
+            lambda: self.gridfs.put(bytes(payload), _id=id_made_at(now), **attributes)
+        )
+
+    def server_time(self) -> datetime:
+        """The server's clock, UTC."""
+        answer = self.patiently(lambda: self.files.database.command("hello"))
+        now: datetime = answer["localTime"]
+        return now.replace(tzinfo=timezone.utc)
 
     def read(self, query: Document) -> bytes | None:
         """The newest file that matches, or None.
@@ -85,13 +105,14 @@ class FileShelf:
         """Remove files; how many there were."""
         ids = self.ids(query)
         for start in range(0, len(ids), 1000):
-            self._remove_by_id(ids[start : start + 1000])
+            self.remove_by_id(ids[start : start + 1000])
         return len(ids)
 
-    def _remove_by_id(self, ids: list[Any]) -> None:
+    def remove_by_id(self, ids: Sequence[Any]) -> None:
+        """Remove files, and the chunks of what has become no file."""
         # The entry goes first: chunks without an entry are garbage, the reverse a broken file.
         self.patiently(lambda: self.files.delete_many({"_id": {"$in": ids}}))
-        self.patiently(lambda: self._chunks.delete_many({"files_id": {"$in": ids}}))
+        self.patiently(lambda: self.chunks.delete_many({"files_id": {"$in": ids}}))
 
     def exp_keys(self) -> list[str]:
         """Every named experiment that has attachments."""
@@ -107,27 +128,27 @@ class ObjectiveShelf:
     """
 
     def __init__(self, database: Database[Document], bucket: str, patiently: Patience) -> None:
-        self._shelf = FileShelf(database, patiently, bucket)
+        self.shelf = FileShelf(database, patiently, bucket)
 
     def put(self, exp_key: str | None, sha256: str, payload: bytes) -> None:
         """Store an experiment's objective, in place of what stands under its name.
 
         Two drivers that do so at once may both leave theirs: either is good.
         """
-        replaced = self._shelf.ids({"filename": sha256})
-        self._shelf.put(payload, filename=sha256, exp_key=exp_key)
-        self._shelf.remove({"_id": {"$in": replaced}})
+        replaced = self.shelf.ids({"filename": sha256})
+        self.shelf.put(payload, filename=sha256, exp_key=exp_key)
+        self.shelf.remove({"_id": {"$in": replaced}})
 
     def get(self, sha256: str) -> bytes:
         """Raises KeyError when there is none."""
-        payload = self._shelf.read({"filename": sha256})
+        payload = self.shelf.read({"filename": sha256})
         if payload is None:
             raise KeyError(sha256)
         return payload
 
     def remove(self, exp_key: str | None) -> None:
         """Remove those of an experiment."""
-        self._shelf.remove({"exp_key": exp_key})
+        self.shelf.remove({"exp_key": exp_key})
 
 
 class ExperimentAttachments(MutableMapping[str, bytes]):
@@ -169,7 +190,7 @@ class ExperimentAttachments(MutableMapping[str, bytes]):
         self._shelf.remove(self._own())
 
     def _own(self) -> Document:
-        return {"exp_key": self._exp_key, "filename": {"$not": _OF_TRIALS}}
+        return {"exp_key": self._exp_key, "filename": {"$not": OF_TRIALS}}
 
     def _named(self, name: str) -> Document:
         return {"exp_key": self._exp_key, "filename": name}

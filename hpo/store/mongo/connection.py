@@ -23,6 +23,10 @@ Client = pymongo.MongoClient[Document]
 SERVER_SELECTION_SECS = 5.0
 # A network that swallows packets must not hold a heartbeat for ever.
 SOCKET_TIMEOUT_SECS = 30.0
+# A server that falls silent without closing a connection is given up after both together. Only
+# then do those who wait for its answers turn to the primary that was elected meanwhile.
+HEARTBEAT_SECS = 2.0
+CONNECT_TIMEOUT_SECS = 5.0
 # Then the majority is missing: the write is repeated, and in the end reported.
 MAJORITY_TIMEOUT_SECS = 20.0
 
@@ -42,6 +46,8 @@ def open_client(address: MongoAddress, appname: str) -> Client:
         "appname": appname,
         "serverSelectionTimeoutMS": round(SERVER_SELECTION_SECS * 1000),
         "socketTimeoutMS": round(SOCKET_TIMEOUT_SECS * 1000),
+        "heartbeatFrequencyMS": round(HEARTBEAT_SECS * 1000),
+        "connectTimeoutMS": round(CONNECT_TIMEOUT_SECS * 1000),
     }
     query = address.url.partition("?")[2].lower()
     chosen = {option.partition("=")[0] for option in re.split("[&;]", query)}

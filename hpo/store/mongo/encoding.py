@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import bson
-from bson.errors import InvalidDocument
+from bson.errors import InvalidBSON, InvalidDocument
 from bson.raw_bson import RawBSONDocument
 
 from hpo.document import plain
@@ -44,6 +44,19 @@ def encoded(document: Mapping[str, Any], path: str) -> RawBSONDocument:
             "holds less than 16 MB: put large things into attachments"
         )
     return RawBSONDocument(data)
+
+
+def to_bytes(document: Mapping[str, Any], path: str) -> bytes:
+    """A document as BSON, to keep it outside of a database. Raises UnstorableResult."""
+    return bytes(encoded(document, path).raw)
+
+
+def from_bytes(content: bytes) -> dict[str, Any]:
+    """The document that `to_bytes` was given. Raises ValueError when it is damaged."""
+    try:
+        return dict(bson.decode(content))
+    except InvalidBSON as error:
+        raise ValueError(f"no document: {error}") from error
 
 
 def _encode(document: Mapping[str, Any], path: str) -> bytes:

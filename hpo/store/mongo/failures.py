@@ -45,7 +45,7 @@ NO_CHANGE_STREAM_CODES = (40573, 40324, 115, 303)
 TRANSIENT_ERRORS = (AutoReconnect, WTimeoutError)
 
 FIRST_PAUSE_SECS = 0.05
-MAX_PAUSE_SECS = 2.0
+MAX_PAUSE_SECS = 1.0
 
 
 def in_our_words(error: Exception, where: str) -> HpoError:
@@ -103,6 +103,19 @@ class Patience:
     def __init__(self, secs: float, where: str) -> None:
         self._secs, self._where = secs, where
         self._rng = random.Random()
+        self._goes_on: Callable[[float, str], bool] = self._has_time_left
+
+    def _has_time_left(self, away_secs: float, _where: str) -> bool:
+        return away_secs < self._secs
+
+    @contextmanager
+    def decided_by(self, goes_on: Callable[[float, str], bool]) -> Iterator[None]:
+        """Within the block, ask `goes_on(secs since the first failure, hosts)` to try again."""
+        before, self._goes_on = self._goes_on, goes_on
+        try:
+            yield
+        finally:
+            self._goes_on = before
 
     def __call__(self, action: Callable[[], T], *, again: Callable[[], T] | None = None) -> T:
         """Return what `action` returns.
@@ -136,9 +149,9 @@ class Patience:
 
         Jitter keeps a cluster's workers from coming back all at once.
         """
-        deadline = time.monotonic() + self._secs
+        failed_at = time.monotonic()
         pause_secs = FIRST_PAUSE_SECS
-        while time.monotonic() < deadline:
+        while self._goes_on(time.monotonic() - failed_at, self._where):
             time.sleep(pause_secs * self._rng.uniform(0.5, 1.0))
             yield
             pause_secs = min(2 * pause_secs, MAX_PAUSE_SECS)

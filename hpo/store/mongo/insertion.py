@@ -2,7 +2,8 @@
 
 Every document is encoded before the first is sent; one that cannot be stored
 stops all. Numbers come from the greatest one stored, and a unique index lets
-only one of two drivers have a number: the other reads again and goes on.
+only one of two inserters have a number: the other reads again and goes on,
+unless it said from which number on; then it is told that it was overtaken.
 Each trial is sent under an `_id` made here, so a repeated insert recognises
 what its first try stored.
 """
@@ -20,7 +21,7 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, WTimeoutError
 
 from hpo.document import Document
-from hpo.exceptions import DuplicateTrial, InvalidTrial, StoreError
+from hpo.exceptions import DuplicateTrial, InvalidTrial, Overtaken, StoreError
 from hpo.store.mongo import queries
 from hpo.store.mongo.encoding import encoded
 from hpo.store.mongo.failures import DUPLICATE_KEY, Patience
@@ -38,10 +39,17 @@ class Inserter:
         self._exp_key: str | None = None
         self._next_number: int | None = None
 
-    def insert(self, trials: Sequence[Document]) -> None:
-        """Store trials in order, and set `_id` and `number` in the documents given."""
+    def insert(self, trials: Sequence[Document], first_number: int | None = None) -> None:
+        """Store trials in order, and set `_id` and `number` in the documents given.
+
+        Raises:
+            Overtaken: one would not have got the next number from `first_number` on.
+        """
         new = [_Encoded(trial) for trial in trials]
         with self._lock:
+            if first_number is not None and new:
+                self._insert_at(new[0].exp_key, new, first_number)
+                return
             # A bulk is one experiment's: its numbers count on from one another.
             for exp_key, group in groupby(new, key=lambda one: one.exp_key):
                 self._insert_into(exp_key, list(group))
@@ -51,19 +59,30 @@ class Inserter:
         with self._lock:
             self._next_number = None
 
+    def _insert_at(self, exp_key: str | None, trials: list[_Encoded], first: int) -> None:
+        """Store trials under the numbers from `first` on, until one of these is taken."""
+        n_stored = self._store_from(exp_key, trials, first)
+        if n_stored < len(trials):
+            raise Overtaken(exp_key, first + n_stored)
+
     def _insert_into(self, exp_key: str | None, trials: list[_Encoded]) -> None:
         at_least = 0
         while trials:
             first = max(self._first_number(exp_key), at_least)
-            self._exp_key, self._next_number = exp_key, None
-            n_stored = self._send(trials, first)
-            for offset, one in enumerate(trials[:n_stored]):
-                one.trial["_id"], one.trial["number"] = one.id, first + offset
-            if n_stored == len(trials):
-                self._next_number = first + n_stored
+            n_stored = self._store_from(exp_key, trials, first)
             # The number that was taken may be one that reading again does not show.
             at_least = first + n_stored + 1
             trials = trials[n_stored:]
+
+    def _store_from(self, exp_key: str | None, trials: list[_Encoded], first: int) -> int:
+        """Store trials until a number is taken; how many were stored."""
+        self._exp_key, self._next_number = exp_key, None
+        n_stored = self._send(trials, first)
+        for offset, one in enumerate(trials[:n_stored]):
+            one.trial["_id"], one.trial["number"] = one.id, first + offset
+        if n_stored == len(trials):
+            self._next_number = first + n_stored
+        return n_stored
 
     def _first_number(self, exp_key: str | None) -> int:
         if self._next_number is not None and self._exp_key == exp_key:

@@ -12,6 +12,7 @@
 Some to copy into mongosh:
 
     db.trials.find({experiment: "digits", status: "ok"}).sort({loss: 1}).limit(5)
+    db.trials.find({state: "running"}, {tid: 1, step: 1, step_loss: 1, reported: 1})
     db.trials.find({state: "error"}, {tid: 1, host: 1, error: 1})
     db.trials.aggregate([{$match: {state: "done"}},
                          {$group: {_id: "$host", n: {$sum: 1}, secs: {$avg: "$duration"}}}])
@@ -24,6 +25,7 @@ that a "$" in it means nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -42,7 +44,7 @@ from hpo.document import (
     Tid,
     Transition,
 )
-from hpo.store.base import Horizon, WorkerPresence
+from hpo.store.base import REPORTED_FIELDS, Horizon, WorkerPresence
 
 Filter: TypeAlias = dict[str, Any]
 Pipeline: TypeAlias = list[dict[str, Any]]
@@ -50,6 +52,7 @@ Pipeline: TypeAlias = list[dict[str, Any]]
 NOW = "$$NOW"
 
 BY_TID = [("tid", ASCENDING)]
+BY_TID_DOWN = [("tid", DESCENDING)]
 BY_NUMBER = [("number", ASCENDING)]
 BY_NUMBER_DOWN = [("number", DESCENDING)]
 BY_LOSS = [("result.loss", ASCENDING)]
@@ -75,6 +78,20 @@ JOBS_INDEXES = [
         name=NUMBER_INDEX,
         unique=True,
         partialFilterExpression={"number": {"$exists": True}},
+    ),
+    # reported: what has come so far
+    IndexModel(
+        [("exp_key", ASCENDING), ("last_report.step", ASCENDING)],
+        partialFilterExpression={"last_report.step": {"$exists": True}},
+    ),
+    # A stopped trial is taken up by one other at most, cancelled ones aside.
+    IndexModel(
+        [("exp_key", ASCENDING), ("continues", ASCENDING)],
+        unique=True,
+        partialFilterExpression={
+            "continues": {"$exists": True},
+            "state": {"$lt": JOB_STATE_CANCEL},
+        },
     ),
     # the best trials of an experiment
     IndexModel(
@@ -212,17 +229,30 @@ def held_by(owner: str, exp_key: str | None) -> Filter:
     return query if exp_key is None else {**query, "exp_key": exp_key}
 
 
+# hyperopt's workers are called "host:pid", ours "host:pid:token".
+_OF_HYPEROPT = re.compile(r"^[^:]+:\d+$")
+
+
 def expired(exp_key: str | None) -> Filter:
     """RUNNING trials whose lease has passed, of one experiment or (None) of all.
 
-    Trials that a worker of hyperopt holds have no lease, and stay.
+    One without a lease that a worker of ours holds, or nobody, was spoilt by a stranger, and
+    counts as well. Trials that a worker of hyperopt holds have no lease, and stay.
     """
-    query: Filter = {
-        "state": JOB_STATE_RUNNING,
-        "lease_until": {"$type": "date"},
-        "$expr": {"$lt": ["$lease_until", NOW]},
-    }
+    passed = {"lease_until": {"$type": "date"}, "$expr": {"$lt": ["$lease_until", NOW]}}
+    never_given = {"lease_until": {"$not": {"$type": "date"}}, "owner": {"$not": _OF_HYPEROPT}}
+    query: Filter = {"state": JOB_STATE_RUNNING, "$or": [passed, never_given]}
     return query if exp_key is None else {**query, "exp_key": exp_key}
+
+
+def leased(exp_key: str | None) -> Filter:
+    """RUNNING trials that have a lease, of one experiment or (None) of all."""
+    query: Filter = {"state": JOB_STATE_RUNNING, "lease_until": {"$type": "date"}}
+    return query if exp_key is None else {**query, "exp_key": exp_key}
+
+
+BY_EXPIRY = [("lease_until", ASCENDING)]
+SECS_TO_EXPIRY = {"_id": 0, "secs": {"$divide": [{"$subtract": ["$lease_until", NOW]}, 1000]}}
 
 
 # What `document.expire` and `document.cancel` want to know of a trial.
@@ -348,6 +378,50 @@ def best(exp_key: str | None) -> Filter:
         "result.loss": {"$gte": float("-inf")},
         "result.status": "ok",
     }
+
+
+def done(exp_key: str | None) -> Filter:
+    """DONE trials, of one experiment or (None) of all; sort them BY_TID_DOWN: the latest first."""
+    query: Filter = {"state": JOB_STATE_DONE}
+    return query if exp_key is None else {**query, "exp_key": exp_key}
+
+
+DURATION_SECS = {
+    "_id": 0,
+    "secs": {
+        "$cond": [
+            {
+                "$and": [
+                    {"$eq": [{"$type": "$book_time"}, "date"]},
+                    {"$eq": [{"$type": "$finish_time"}, "date"]},
+                ]
+            },
+            {"$divide": [{"$subtract": ["$finish_time", "$book_time"]}, 1000]},
+            None,
+        ]
+    },
+}
+
+
+def reported(exp_key: str | None, step: int | None) -> Filter:
+    """Trials that have reported `step` or a later one; None: whichever."""
+    return {
+        "exp_key": exp_key,
+        "last_report.step": {"$gte": 0 if step is None else step},
+        "number": {"$gte": 0},
+    }
+
+
+def reported_fields(step: int | None) -> dict[str, Any]:
+    """What `Store.reported` reads; of the reports the first one at `step` or later."""
+    fields: dict[str, Any] = {"_id": 0, **dict.fromkeys(REPORTED_FIELDS, 1)}
+    fields |= {"result": {"status": "$result.status"}}
+    if step is not None:
+        # Anybody may write a document, and what is no array would fail the query.
+        reports = {"$cond": [{"$isArray": "$reports"}, "$reports", []]}
+        reached = {"input": reports, "cond": {"$gte": ["$$this.step", step]}}
+        fields["reports"] = {"$slice": [{"$filter": reached}, 1]}
+    return fields
 
 
 def projection(fields: Collection[str] | None) -> dict[str, int] | None:
@@ -514,8 +588,8 @@ def trials_view() -> Pipeline:
     """The view `trials` over `jobs`: one flat row per trial.
 
     experiment, tid, number; state and status as words; params; loss (null unless
-    it is a number); owner, host, attempt; queued, started, finished (UTC) and
-    duration in seconds; error as "Type: text".
+    it is a number); step, step_loss, reported: of its last report; owner, host, attempt;
+    queued, started, finished (UTC) and duration in seconds; error as "Type: text".
 
     A filter on experiment, tid or number uses the indexes of `jobs`.
     """
@@ -545,6 +619,9 @@ def trials_view() -> Pipeline:
         "loss": {"$cond": [is_number, "$result.loss", None]},
         # Until the objective says something, the result's status is just "new".
         "status": {"$cond": [{"$eq": ["$result.status", "new"]}, None, "$result.status"]},
+        "step": "$last_report.step",
+        "step_loss": "$last_report.loss",
+        "reported": "$report_time",
         "owner": "$owner",
         "host": "$host",
         "attempt": "$attempt",

@@ -79,6 +79,30 @@ class Registry:
         query = {"_id": exp_key, "driver": driver}
         self._patiently.once(lambda: self._experiments.update_one(query, queries.RESIGN))
 
+    def deleted_exp_keys(self) -> list[str | None]:
+        """Experiments of whose record a deletion has left no more than the epoch."""
+        query = {"space_digest": None, "driver": None, "epoch": {"$gt": 0}}
+        found: list[str | None] = self._patiently(lambda: self._experiments.distinct("_id", query))
+        return found
+
+    def led_exp_keys(self) -> list[str | None]:
+        """Experiments that a driver leads now."""
+        # A `distinct` would not know the server's clock.
+        query = {"$expr": {"$gt": ["$driver_until", queries.NOW]}}
+        led = self._patiently(lambda: list(self._experiments.find(query, {"_id": 1})))
+        return [record["_id"] for record in led]
+
+    def forget_the_gone(self, *, dry_run: bool) -> int:
+        """Forget the workers and drivers whose time has passed; how many there were."""
+        workers = {"$expr": {"$lte": ["$until", queries.NOW]}}
+        drivers = {"driver": {"$ne": None}, "$expr": {"$lte": ["$driver_until", queries.NOW]}}
+        if dry_run:
+            n_workers = self._patiently(lambda: self._workers.count_documents(workers))
+            return n_workers + self._patiently(lambda: self._experiments.count_documents(drivers))
+        gone = self._patiently(lambda: self._workers.delete_many(workers))
+        resigned = self._patiently(lambda: self._experiments.update_many(drivers, queries.RESIGN))
+        return gone.deleted_count + resigned.modified_count
+
     def announce(self, worker: WorkerPresence, ttl_secs: float) -> None:
         """Say that a worker is there for the next `ttl_secs`."""
         update = queries.announce(worker, ttl_secs)

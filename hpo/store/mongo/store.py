@@ -3,7 +3,8 @@
     verb                  what it takes from the server            acknowledged by
     insert                one bulk of upserts keyed by _id         majority, journal
     claim                 one find_one_and_update, least tid       the primary
-    heartbeat, checkpoint one update                               the primary
+    heartbeat, checkpoint, report
+                          one update                               the primary
     finish, fail, release one update                               majority, journal
     changes               one find over indexes                    -
 
@@ -27,7 +28,7 @@ from collections.abc import (
     MutableMapping,
     Sequence,
 )
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from itertools import islice
 from typing import Any, Literal, NoReturn
@@ -41,7 +42,7 @@ from hpo import document
 from hpo.defects import MAX_COUNT, defect
 from hpo.document import DEFAULT_LEASE_SECS, OPEN_STATES, Claim, Document, Tid, Transition
 from hpo.exceptions import LeaseLost, UnstorableResult
-from hpo.store.base import Experiment, Horizon, Watch, WorkerPresence
+from hpo.store.base import REPORTED_FIELDS, Experiment, Horizon, Watch, WorkerPresence
 from hpo.store.mongo import queries, schema
 from hpo.store.mongo.aside import Aside
 from hpo.store.mongo.attachments import (
@@ -53,6 +54,7 @@ from hpo.store.mongo.attachments import (
 from hpo.store.mongo.connection import QUICK, Client, durable_database, open_client, upsert
 from hpo.store.mongo.encoding import encoded, storable_text
 from hpo.store.mongo.failures import Patience, translated
+from hpo.store.mongo.garbage import GRACE_SECS, Found, Garbage
 from hpo.store.mongo.insertion import Inserter
 from hpo.store.mongo.registry import Registry
 from hpo.store.mongo.url import DEFAULT_COLLECTION, parse_mongo_url
@@ -169,9 +171,9 @@ class MongoStore:
         self._next_unreserved_tid = max(self._next_unreserved_tid, end)
         return list(range(end - n, end))
 
-    def insert(self, trials: Sequence[Document]) -> None:
+    def insert(self, trials: Sequence[Document], *, first_number: int | None = None) -> None:
         """Store trials in order, and set `_id` and `number` in the documents given."""
-        self._inserter.insert(trials)
+        self._inserter.insert(trials, first_number)
         self._skip_tids([trial["tid"] for trial in trials if isinstance(trial["tid"], int)])
 
     def _skip_tids(self, tids: Sequence[int]) -> None:
@@ -232,6 +234,10 @@ class MongoStore:
         step = document.checkpoint(held, encoded(result, "result"))
         self._write(held, step, self._jobs_quick)
 
+    def report(self, held: Claim, reports: Sequence[Mapping[str, Any]]) -> None:
+        """Publish the trial's learning curve so far, whole. Raises LeaseLost."""
+        self._write(held, document.report(held, reports), self._jobs_quick)
+
     def finish(self, held: Claim, result: Mapping[str, Any]) -> None:
         """RUNNING -> DONE. Raises LeaseLost, or UnstorableResult and the claim still stands."""
         self._write(held, document.finish(held, encoded(result, "result")), self.jobs)
@@ -260,6 +266,11 @@ class MongoStore:
         """RUNNING -> NEW without spending an attempt. Raises LeaseLost."""
         self._write(held, document.release(held, reason), self.jobs)
 
+    def lose(self, trial: Document, reason: str, details: Mapping[str, Any] | None = None) -> None:
+        """RUNNING -> NEW at the cost of an attempt, or ERROR. Raises LeaseLost."""
+        step = document.lose(trial, reason, encoded(details or {}, "details"))
+        self._write(Claim.of(trial), step, self.jobs)
+
     def _write(self, held: Claim, step: Transition, jobs: MongoCollection[Document]) -> None:
         """Apply a step under a claim, unless a retry finds that it has been applied."""
         query, update = queries.compile_transition(step)
@@ -287,6 +298,12 @@ class MongoStore:
             if self._is_expirable(trial)
             and self._moves(document.expire(trial), also=still_expired)
         ]
+
+    def next_expiry_secs(self, exp_key: str | None = None) -> float | None:
+        """In how many seconds the next lease ends unless it is renewed; None without one."""
+        query, fields = queries.leased(exp_key), queries.SECS_TO_EXPIRY
+        first = self._patiently(lambda: self.jobs.find_one(query, fields, sort=queries.BY_EXPIRY))
+        return None if first is None else float(first["secs"])
 
     def _is_expirable(self, trial: Document) -> bool:
         """Whether a RUNNING document is a trial; if not, it ends here."""
@@ -407,12 +424,26 @@ class MongoStore:
                 with translated(self.hosts):
                     yield from cursor
 
+    def reported(self, exp_key: str | None, *, step: int | None = None) -> Iterator[Document]:
+        """Yield the trials that have reported, each with its learning curve."""
+        query, fields = queries.reported(exp_key, step), queries.reported_fields(step)
+        found = self._stream(lambda: self.jobs.find(query, fields, batch_size=BATCH_SIZE))
+        return self._aside.sound(found, REPORTED_FIELDS)
+
     def count(
         self, exp_key: str | None, states: Collection[int], *, all_experiments: bool = False
     ) -> int:
         """How many trials are in any of `states` now."""
         query = queries.trials_in(exp_key, states=states, all_experiments=all_experiments)
         return self._patiently(lambda: self.jobs.count_documents(query))
+
+    def durations(self, exp_key: str | None, n: int) -> list[float]:
+        """How many seconds the latest DONE trials took; at most `n` of them."""
+        query, fields = queries.done(exp_key), queries.DURATION_SECS
+        found = self._patiently(
+            lambda: list(self.jobs.find(query, fields, sort=queries.BY_TID_DOWN, limit=n))
+        )
+        return [trial["secs"] for trial in found if trial["secs"] is not None]
 
     def best(self, exp_key: str | None, n: int) -> list[Document]:
         """The `n` ok trials with the least losses, best first."""
@@ -444,10 +475,12 @@ class MongoStore:
         self._inserter.forget()
 
     def _delete_experiment(self, exp_key: str | None) -> None:
-        self._remove_trial_files(exp_key)
-        self._patiently(lambda: self.jobs.delete_many(queries.in_experiment(exp_key)))
+        # The trials go after what belongs to them: as long as there are any, the experiment
+        # shows, and whoever was interrupted can remove it again.
         self.attachments(exp_key).clear()
         self._objectives.remove(exp_key)
+        self._remove_trial_files(exp_key)
+        self._patiently(lambda: self.jobs.delete_many(queries.in_experiment(exp_key)))
         # Last: a reader that starts over before the trials are gone would keep them.
         self._registry.note_deleted(exp_key)
 
@@ -531,6 +564,17 @@ class MongoStore:
         """Named bytes beside a trial; deleted with it."""
         return TrialAttachments(self._files, self.jobs, trial["tid"])
 
+    def collect_garbage(
+        self, *, older_than_secs: float = GRACE_SECS, dry_run: bool = False
+    ) -> list[Found]:
+        """Remove what nobody refers to any more; what was, or with `dry_run` would be, removed.
+
+        Args:
+            older_than_secs: by the server's clock; what is younger may still be referred to.
+        """
+        garbage = Garbage(self.jobs, self._registry, self._files, self._objectives)
+        return garbage.collect(older_than_secs=older_than_secs, dry_run=dry_run)
+
     # --- waiting ---
 
     @contextmanager
@@ -547,6 +591,10 @@ class MongoStore:
             yield watch
         finally:
             watch.close()
+
+    def insisting(self, goes_on: Callable[[float, str], bool]) -> AbstractContextManager[None]:
+        """Within the block, let the caller decide how long an unreachable server is waited for."""
+        return self._patiently.decided_by(goes_on)
 
     def close(self) -> None:
         """Close the connections; the documents stay."""
