@@ -18,6 +18,7 @@ from hpo import (
     cma,
     early_stop,
     exceptions,
+    gp,
     grid,
     hp,
     mix,
@@ -85,6 +86,7 @@ __all__ = [  # noqa: RUF022  (grouped by theme)
     "qmc",
     "grid",
     "cma",
+    "gp",
     "mix",
     "auto",
     # trials

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpo import qmc, rand, tpe
+from hpo import gp, qmc, rand, tpe
 from hpo.document import Document, Tid, active_values
 from hpo.domain import Domain
 from hpo.exceptions import HistoryChanged, InvalidOptionValue
@@ -188,6 +188,20 @@ def _by_tpe(space: Space, trials: Trials, tid: Tid, record: Record) -> dict[str,
     return next(itertools.islice(picks, record["batch"]["place"], None)).values
 
 
+def _by_gp(space: Space, trials: Trials, tid: Tid, record: Record) -> dict[str, Any]:
+    observations = seen_by(trials, record)
+    picks = gp.suggest_in_turn(
+        space,
+        observations,
+        _batch(trials, record["batch"]),
+        record["seed"],
+        gp.Options(**record["options"]),
+        record["search_seed"],
+        gp.nominated(trials, observations),
+    )
+    return next(itertools.islice(picks, record["batch"]["place"], None)).values
+
+
 def _batch(trials: Trials, batch: Record) -> list[Tid]:
     """The ids that were asked for together."""
     first = batch["first"]
@@ -217,4 +231,5 @@ _ALGORITHMS: dict[str, Callable[[Space, Any, Tid, Record], dict[str, Any]]] = {
     "tpe": _by_tpe,
     "rand": _by_rand,
     "qmc": _by_qmc,
+    "gp": _by_gp,
 }

@@ -145,7 +145,21 @@ def _conditional() -> Space:
     return [models, scaling, selected, Real("weight_of_rare_class", 0.1, 10.0, log=True)]
 
 
-SPACES: dict[str, Space] = {"mixed10": _mixed(10), "mixed50": _mixed(50), "cond19": _conditional()}
+def _continuous(n_labels: int) -> Space:
+    """uniform and loguniform in turn."""
+    kinds = (
+        lambda label: Real(label, -5.0, 5.0),
+        lambda label: Real(label, 1e-5, 1.0, log=True),
+    )
+    return [kinds[i % 2](f"x{i:02d}") for i in range(n_labels)]
+
+
+SPACES: dict[str, Space] = {
+    "mixed10": _mixed(10),
+    "mixed50": _mixed(50),
+    "cond19": _conditional(),
+    "continuous10": _continuous(10),
+}
 
 
 def loss_of(space: Space, point: Point) -> float:
@@ -278,7 +292,8 @@ class InOptuna:
         # `group` is called experimental.
         warnings.simplefilter("ignore")
         self._space = space
-        sampler = optuna.samplers.TPESampler(seed=_SEED, **name.options)
+        samplers = {"tpe": optuna.samplers.TPESampler, "gp": optuna.samplers.GPSampler}
+        sampler = samplers[name.algorithm](seed=_SEED, **name.options)
         self._study = optuna.create_study(sampler=sampler)
         known = parameters_of(space)
         distributions = {label: _optuna_distribution(p) for label, p in known.items()}
@@ -306,6 +321,25 @@ class InOptuna:
             self._study.tell(trial, loss_of(self._space, point))
 
 
+class InSkopt:
+    """An Optimizer of scikit-optimize's, which fits when it is told, not when it is asked."""
+
+    def __init__(self, name: Name, space: Space, points: list[Point]) -> None:
+        from scripts.quality.in_skopt import SkoptSearch
+
+        self._space = space
+        self._search = SkoptSearch(dict(name.options), space, _SEED, is_noisy=False)
+        self._untold = points
+
+    def ask(self, n: int) -> Any:
+        self._search.tell_all(self._untold, [loss_of(self._space, each) for each in self._untold])
+        self._untold = []
+        return [self._search.ask() for _ in range(n)]
+
+    def tell(self, asked: Any) -> None:
+        self._untold = asked
+
+
 def _optuna_distribution(parameter: Parameter) -> Any:
     from optuna import distributions
 
@@ -322,6 +356,7 @@ LIBRARIES: dict[str, Callable[[Name, Space, list[Point]], Library]] = {
     "hpo": InHpo,
     "hyperopt": InHyperopt,
     "optuna": InOptuna,
+    "skopt": InSkopt,
 }
 """house -> (name, space, points of the finished trials) -> its search."""
 

@@ -16,6 +16,7 @@ from scripts.quality.spaces import Point, Space, walk
 _SAMPLERS = {
     "tpe": optuna.samplers.TPESampler,
     "cmaes": optuna.samplers.CmaEsSampler,
+    "gp": optuna.samplers.GPSampler,
     "random": optuna.samplers.RandomSampler,
 }
 

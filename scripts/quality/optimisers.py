@@ -7,6 +7,9 @@
     optuna tpe                  Optuna 5.0.0's TPESampler, whose defaults are joint kernels and
                                 a constant liar for trials in flight
     optuna cmaes                Optuna's CmaEsSampler
+    optuna gp                   Optuna's GPSampler; needs torch, which is large: it must be
+                                installed by hand (see `scripts.quality.runs.python_of`)
+    skopt gp                    scikit-optimize 0.10.2's gp_minimize; no steps, no conditions
 
 A name is a house, an algorithm, and optionally a JSON object of options.
 """
@@ -24,18 +27,29 @@ import numpy as np
 from scripts.quality.simulation import Optimiser
 from scripts.quality.spaces import Point, Space, draw
 
-RANDOM, HPO, HYPEROPT, OPTUNA = HOUSES = ("random", "hpo", "hyperopt", "optuna")
+RANDOM, HPO, HYPEROPT, OPTUNA, SKOPT = HOUSES = (
+    "random",
+    "hpo",
+    "hyperopt",
+    "optuna",
+    "skopt",
+)
 
 HYPEROPT_TPE = "hyperopt tpe"
 OPTUNA_TPE = "optuna tpe"
-OPTUNA_GROUP = 'optuna tpe {"group": true, "multivariate": true}'
+OPTUNA_GROUP = 'optuna tpe {"group": true}'
 OPTUNA_CMAES = "optuna cmaes"
+HPO_GP = "hpo gp"
+OPTUNA_GP = "optuna gp"
+SKOPT_GP = "skopt gp"
+GP_PEERS = (SKOPT_GP, OPTUNA_GP)
 TPE_PEERS = (HYPEROPT_TPE, OPTUNA_TPE, OPTUNA_GROUP)
 
 # What the peers' environments hold, in pip's notation.
 REQUIREMENTS: Mapping[str, tuple[str, ...]] = {
     HYPEROPT: ("hyperopt==0.3.0", "pymongo==3.13.0", "setuptools<81"),
     OPTUNA: ("optuna==5.0.0", "cmaes"),
+    SKOPT: ("scikit-optimize==0.10.2",),
 }
 
 

@@ -46,6 +46,7 @@ class Run:
     problem: str
     seed: int
     n_workers: int
+    n_evaluations: int = N_EVALUATIONS
 
     @property
     def task(self) -> dict[str, Any]:
@@ -54,15 +55,20 @@ class Run:
             "problem": self.problem,
             "seed": self.seed,
             "n_workers": self.n_workers,
-            "n_evaluations": N_EVALUATIONS,
+            "n_evaluations": self.n_evaluations,
         }
 
 
 class Results:
-    """The stored outcomes, of which only those that are still valid are seen."""
+    """The stored outcomes, of which only those that are still valid are seen.
 
-    def __init__(self, directory: Path = STORED) -> None:
-        self._directory = directory
+    Args:
+        directory: where they are stored.
+        n_evaluations: how long the runs are; others are not seen.
+    """
+
+    def __init__(self, directory: Path = STORED, n_evaluations: int = N_EVALUATIONS) -> None:
+        self._directory, self._n_evaluations = directory, n_evaluations
         self._outcomes: dict[str, dict[Run, Outcome]] = {}
         self._writing = threading.Lock()
 
@@ -74,7 +80,7 @@ class Results:
             self._outcomes[optimiser] = {
                 _run_of(line): Outcome.from_json(line["outcome"])
                 for line in lines
-                if line["n_evaluations"] == N_EVALUATIONS and _is_of_this_problem(line)
+                if line["n_evaluations"] == self._n_evaluations and _is_of_this_problem(line)
             }
         return self._outcomes[optimiser]
 
@@ -103,7 +109,8 @@ class Results:
 
 
 def _run_of(line: dict[str, Any]) -> Run:
-    return Run(line["optimiser"], line["problem"], line["seed"], line["n_workers"])
+    fields = ("optimiser", "problem", "seed", "n_workers", "n_evaluations")
+    return Run(*(line[field] for field in fields))
 
 
 def _is_of_this_problem(line: dict[str, Any]) -> bool:

@@ -67,7 +67,7 @@ def version(name: Name) -> str:
         return "1"
     if name.house == optimisers.HPO:
         return sources_digest()
-    return importlib.metadata.version(name.house)
+    return importlib.metadata.version(optimisers.REQUIREMENTS[name.house][0].partition("==")[0])
 
 
 @functools.cache
