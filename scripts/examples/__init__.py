@@ -1,0 +1,1 @@
+"""Examples to copy from: whole programs that tune a model of some library."""
