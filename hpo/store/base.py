@@ -13,7 +13,15 @@
    0, 1, 2 … without gaps, in the order in which they became visible.
 6. `changes` costs what changed, not what is stored.
 7. Writing the same thing twice (a retry after a lost acknowledgement) has the
-   effect of writing it once.
+   effect of writing it once: every write carries the filter that makes it so, and
+   none needs retryable writes, transactions or change streams.
+8. Lost is not failed. A holder that vanished costs one attempt, and the trial is
+   handed out again until `max_attempts` were lost; a trial that was handed back
+   costs none. How each attempt ended stands in `attempts`.
+9. Trials are added behind the last one that who adds them has seen, if he says which
+   (`first_number`): a driver that was overtaken adds nothing.
+10. An attachment is stored before its name is, and goes with its trial or
+   experiment. What a killed process left half written is never seen.
 
 `MemoryStore` keeps documents in this process; `hpo.store.mongo.MongoStore`
 keeps them in a MongoDB database that many processes share. One conformance

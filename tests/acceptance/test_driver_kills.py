@@ -13,6 +13,8 @@ from hpo.store.mongo import MongoStore
 from tests.acceptance.dying_driver import EXP_KEY, MAX_EVALS, objective
 from tests.acceptance.working import assert_that_nothing_was_lost_or_repeated, worker
 
+pytestmark = pytest.mark.breaks
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -19,6 +19,8 @@ from hpo.store.mongo import MongoStore
 from tests.acceptance.dying_driver import EXP_KEY, objective
 from tests.acceptance.working import assert_that_nothing_was_lost_or_repeated, worker
 
+pytestmark = pytest.mark.breaks
+
 ROOT = Path(__file__).parents[2]
 LEASE_SECS = 1.0
 N_TRIALS = 60

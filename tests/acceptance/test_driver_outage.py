@@ -19,6 +19,8 @@ from hpo.store.mongo import MongoStore
 from tests.acceptance.working import assert_that_nothing_was_lost_or_repeated, worker
 from tests.store.proxy import Proxy
 
+pytestmark = pytest.mark.breaks
+
 EXP_KEY = "outage"
 N_TRIALS = 30
 

@@ -24,7 +24,7 @@ from tests.outages import (
 from tests.replica_set import running_replica_set
 
 # One process runs them all: the set is slow to start.
-pytestmark = pytest.mark.xdist_group("replica set")
+pytestmark = [pytest.mark.breaks, pytest.mark.xdist_group("replica set")]
 
 # Work goes on at most so long after the set has a primary.
 RESUMING_SECS = 3.0

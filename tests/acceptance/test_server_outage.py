@@ -17,6 +17,8 @@ from tests.outages import (
 )
 from tests.servers import kill_server, running_server
 
+pytestmark = pytest.mark.breaks
+
 AWAY_SECS = 2.0
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from hpo.document import new_trial
 from hpo.exceptions import Overtaken
-from hpo.store.mongo import MongoStore
 from hpo.trials import Trials
 
 
@@ -68,9 +67,8 @@ def test_trials_know_what_they_have_seen(store, another):
     assert numbers(store) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("backend", ["replica set", "standalone"], indirect=True)
 def test_a_number_that_no_trial_has_is_passed_by(store):
-    if not isinstance(store, MongoStore):
-        pytest.skip("only a database has documents that are no trials")
     # given something that holds the number 1, as a list does, and does not show
     store.insert(trials_for(store, 1))
     store.jobs.insert_one({"exp_key": "digits", "number": [1], "tid": "?"})
