@@ -57,7 +57,9 @@ def test_the_kernel_fades_with_the_squared_distance():
 def test_the_kernel_takes_scipys_metrics():
     kernel = RadialBasisFunction(gamma=1.0, metric="cityblock")
 
-    assert kernel.compute(np.array([0.0, 0.0]), np.array([1.0, 2.0])) == math.exp(-3)
+    assert kernel.compute(np.array([0.0, 0.0]), np.array([1.0, 2.0])) == pytest.approx(
+        math.exp(-3)
+    )
 
 
 def test_the_process_is_hyperengines():

@@ -127,12 +127,15 @@ def end(pids: Iterable[int]) -> None:
 
 def end_marked(mark: str) -> None:
     """End every process that bears the mark, at once, until none is left."""
+    n_times_none = 0
     for _ in range(_MAX_ROUNDS):
         alive = [pid for pid in marked(mark) if not _is_dead(pid)]
-        if not alive:
+        # One that has just begun another program shows no environment for an instant.
+        n_times_none = 0 if alive else n_times_none + 1
+        if n_times_none == 2:
             return
         end(alive)
-        time.sleep(0.001)
+        time.sleep(0.001 if alive else 0.01)
 
 
 class Leftovers:

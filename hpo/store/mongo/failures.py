@@ -41,11 +41,18 @@ TOO_LARGE_CODES = (10334, 17419, 17420)
 # "$changeStream is only supported on replica sets", and servers that do not know it at all.
 NO_CHANGE_STREAM_CODES = (40573, 40324, 115, 303)
 
-# Worth another try: a primary steps down, a network hiccups, a majority is slow.
-TRANSIENT_ERRORS = (AutoReconnect, WTimeoutError)
+# "No keys found for HMAC", while a set that has just elected has not yet read its keys.
+KEY_NOT_FOUND = 211
 
 FIRST_PAUSE_SECS = 0.05
 MAX_PAUSE_SECS = 1.0
+
+
+def is_passing(error: Exception) -> bool:
+    """Worth another try: a primary steps down, a network hiccups, a majority is slow."""
+    if isinstance(error, (AutoReconnect, WTimeoutError)):
+        return True
+    return isinstance(error, OperationFailure) and error.code == KEY_NOT_FOUND
 
 
 def in_our_words(error: Exception, where: str) -> HpoError:
@@ -55,7 +62,7 @@ def in_our_words(error: Exception, where: str) -> HpoError:
         where: the hosts, for the text.
     """
     reason = redact(str(error)).split(", Timeout:")[0].split(", full error:")[0]
-    if isinstance(error, (ConnectionFailure, WTimeoutError)):
+    if isinstance(error, ConnectionFailure) or is_passing(error):
         return ServerUnreachable(
             f"no MongoDB server that takes writes answers at {where}: {reason}. Check that it "
             "runs, that this machine may reach it, and the host and port in the URL"
@@ -130,12 +137,16 @@ class Patience:
         with translated(self._where):
             try:
                 return action()
-            except TRANSIENT_ERRORS as error:
-                failure: PyMongoError = error
+            except PyMongoError as error:
+                if not is_passing(error):
+                    raise
+                failure = error
             for _ in self.pauses():
                 try:
                     return (again or action)()
-                except TRANSIENT_ERRORS as error:
+                except PyMongoError as error:
+                    if not is_passing(error):
+                        raise
                     failure = error
             raise failure
 
