@@ -34,6 +34,7 @@ from hpo.surrogate.joint import JointParzen
 from hpo.surrogate.smoothing import smoothed_losses
 from hpo.surrogate.split import count_below, fraction_below, least
 from hpo.surrogate.weights import improvement_weights
+from hpo.trial_points import TrialPoints
 
 __all__ = ["Branch", "Crowd", "History", "Lot", "Model", "Options", "axes_of"]
 
@@ -52,9 +53,6 @@ _LOTS_AT_ONCE = 8
 # So many estimators are kept for each experiment: one trial more often changes neither of
 # them, and a conditional space has two for every branch.
 _MAX_FITS = 32
-_fits: WeakKeyDictionary[Observations, OrderedDict[tuple[Any, ...], JointParzen]] = (
-    WeakKeyDictionary()
-)
 
 
 @dataclass(frozen=True)
@@ -98,6 +96,7 @@ class History:
         self.space, self.options = space, options
         self.axes = axes_of(space)
         self.observations = observations
+        self._kept = Kept.of(observations, space)
         self.rows = known_rows(observations)
         self.losses = ranking_losses(observations)[self.rows]
         variances = observations.loss_variances[self.rows]
@@ -130,28 +129,25 @@ class History:
 
     def fit(self, places: Rows, weights: Floats, prior_weight: float) -> JointParzen:
         """The estimator whose kernels are these trials; kept, because the next may need it."""
+        least_sigma = self.options.least_sigma
         key = (
-            self.axes, prior_weight, self.options.least_sigma, weights.tobytes(),
+            prior_weight, least_sigma, weights.tobytes(),
             self.observations.configurations[self.rows[places]].tobytes(),
         )  # fmt: skip
-        fits = _fits.setdefault(self.observations, OrderedDict())
+        fits = self._kept.fits
         found = fits.pop(key, None)
         if found is None:
-            found = JointParzen(
-                self.axes, *self.points(places), weights, prior_weight, self.options.least_sigma
-            )
+            points = self.points(places)
+            found = JointParzen(self.axes, points, weights, prior_weight, least_sigma)
         # The last used stand last.
         fits[key] = found
         while len(fits) > _MAX_FITS:
             fits.popitem(last=False)
         return found
 
-    def points(self, places: Rows) -> tuple[Floats, npt.NDArray[np.int64]]:
-        """Coordinates (D, n) and codes (O, n) of trials."""
-        rows, coordinates = self.rows[places], self.space.coordinates
-        u = coordinates.to_unit(self.observations.table(coordinates.numeric, rows))
-        codes = coordinates.to_codes(self.observations.table(coordinates.options, rows))
-        return u, codes
+    def points(self, places: Rows) -> Points:
+        """Trials as the estimators see them."""
+        return self._kept.points.at(self.observations, self.rows[places])
 
     def _smoothed(self, variances: Floats) -> Floats:
         """Smoothed losses of the best trials, and of the latest; of others the losses."""
@@ -160,10 +156,36 @@ class History:
             best = known[np.argsort(self.losses[known], kind="stable")[: _MAX_SMOOTHED // 2]]
             known = np.union1d(best, known[-_MAX_SMOOTHED // 2 :])
         smoothed: Floats = self.losses.copy()
+        points = self.points(known)
         smoothed[known] = smoothed_losses(
-            *self.points(known), self.losses[known], variances[known]
+            points.u, points.codes, self.losses[known], variances[known]
         )
         return smoothed
+
+
+class Kept:
+    """What later suggestions from the same experiment can use again.
+
+    Attributes:
+        points: the trials in unit coordinates.
+        fits: the estimators, the last used last.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.points = TrialPoints(space)
+        self.fits: OrderedDict[tuple[Any, ...], JointParzen] = OrderedDict()
+        self._space = space
+
+    @classmethod
+    def of(cls, observations: Observations, space: Space) -> Kept:
+        """What is kept for an experiment; nothing of another space's."""
+        kept = _kept.get(observations)
+        if kept is None or kept._space is not space:
+            kept = _kept[observations] = cls(space)
+        return kept
+
+
+_kept: WeakKeyDictionary[Observations, Kept] = WeakKeyDictionary()
 
 
 class Model:
@@ -253,9 +275,9 @@ class Model:
             x[row] = grid
             if of_values:
                 log_slope = coordinates.log_jacobian(row, grid)
-        lower, upper = coordinates.cells(x[coordinates.n_continuous :])
+        ends = coordinates.cells(x[coordinates.n_continuous :])
         # Every other axis is inactive in these points, so it does not count.
-        points = Points(coordinates.to_unit(x), lower, upper, codes)
+        points = Points(coordinates.to_unit(x), codes, ends=ends)
         log_l, log_g = (each.log_density(points) for each in (self.fit_l(), self.g))
         return log_l + log_slope, log_g + log_slope
 
@@ -290,13 +312,13 @@ class Candidates:
         for label, branch in model.decided.items():
             codes[coordinates.options.index(label)] = branch
         x = coordinates.from_unit(u)
-        discrete = slice(coordinates.n_continuous, None)
-        if coordinates.n_continuous < len(u):
+        axes, discrete = model.history.axes, slice(coordinates.n_continuous, None)
+        numbers, ends = coordinates.numbers(x[discrete]), None
+        if axes.slots.other_axes:
             u[discrete] = coordinates.to_unit(x)[discrete]
-        axes, numbers = model.history.axes, coordinates.numbers(x[discrete])
-        # Where every axis has a table of its cells, nobody asks for their ends.
-        needs_ends = bool(axes.slots.other_axes)
-        lower, upper = coordinates.cells(x[discrete]) if needs_ends else (numbers, numbers)
+            ends = coordinates.cells(x[discrete])
+        elif axes.slots.axes:
+            u[discrete] = np.take_along_axis(axes.slots.middles, numbers, axis=1)
         self.columns = dict(zip(coordinates.numeric, x, strict=True))
         self.columns.update(zip(coordinates.options, codes.copy(), strict=True))
         self.is_active = space.active_masks(self.columns, n)
@@ -306,7 +328,7 @@ class Candidates:
             numbers[np.isnan(u[discrete])] = -1
             for row, label in enumerate(coordinates.options):
                 codes[row, ~self.is_active[label]] = -1
-        self.points = Points(u, lower, upper, codes, numbers, is_complete=space.is_flat)
+        self.points = Points(u, codes, numbers, ends, is_complete=space.is_flat)
         features = self.points.features(axes)
         self.log_l, self.log_g = (each.log_density(self.points, features) for each in (good, rest))
         self.n_kernels = len(model.kernels_of_rest) + model.history.options.prior_weight

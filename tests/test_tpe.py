@@ -363,13 +363,14 @@ def log_ratio(observations, xs):
     threshold = observations.losses[~is_good].min()
     weights = improvement_weights(observations.losses[is_good], threshold)
     seen = np.stack([observations.column(label) for label in coordinates.numeric])
-    nothing = np.empty((0, len(xs)))
     columns = np.array([[x[label] for x in xs] for label in coordinates.numeric])
-    points = Points(coordinates.to_unit(columns), nothing, nothing, nothing.astype(np.int64))
+
+    def as_points(x):
+        nothing = np.empty((0, x.shape[1]), dtype=np.int64)
+        return Points(coordinates.to_unit(x), nothing, nothing)
+
     log_l, log_g = (
-        JointParzen(
-            axes_of(LINE), coordinates.to_unit(seen[:, own]), np.empty((0, own.sum()), int), w
-        ).log_density(points)
+        JointParzen(axes_of(LINE), as_points(seen[:, own]), w).log_density(as_points(columns))
         for own, w in [(is_good, weights), (~is_good, np.ones((~is_good).sum()))]
     )
     return log_l - log_g

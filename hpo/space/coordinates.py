@@ -143,33 +143,39 @@ class Coordinates:
             x: values of the discrete hyperparameters, shape (D - n_continuous, n).
 
         Returns:
-            Shape of `x`, -1 where inactive; meaningless where `all_cells` has none.
+            Shape of `x`, -1 where inactive; meaningless where `all_cells` has none. What
+            lies outside the bounds counts as on them.
         """
         step, lowest = self._step[self._discrete], self._lowest[self._discrete]
+        inside = np.minimum(np.maximum(x, lowest), self._highest[self._discrete])
         with np.errstate(invalid="ignore", over="ignore"):
-            n_steps = np.rint(x / step) - np.rint(lowest / step)
+            n_steps = np.rint(inside / step) - np.rint(lowest / step)
         return np.where((n_steps >= 0) & (n_steps < 2**53), n_steps, -1.0).astype(np.int64)
 
-    def all_cells(self, limit: int) -> list[tuple[Floats, Floats] | None]:
-        """Lower and upper ends of all the cells of each discrete axis, in unit coordinates.
+    def all_cells(self, limit: int) -> list[tuple[Floats, Floats, Floats] | None]:
+        """All the cells of each discrete axis: lower ends, upper ends and values themselves.
 
-        None for an axis that has more than `limit` cells, or cells too narrow for a float.
+        In unit coordinates; None for an axis that has more than `limit` cells, or cells too
+        narrow for a float.
         """
-        found: list[tuple[Floats, Floats] | None] = []
+        found: list[tuple[Floats, Floats, Floats] | None] = []
         for place in range(len(self.numeric) - self.n_continuous):
             row = self.n_continuous + place
             lowest, step = float(self._lowest[row, 0]), float(self._step[row, 0])
             with np.errstate(over="ignore", invalid="ignore"):
                 n_cells = 1 + np.rint(self._highest[row, 0] / step) - np.rint(lowest / step)
-            ends = None
+            cells = None
             if row not in self._frozen and n_cells <= limit:
                 first = float(np.rint(lowest / step))
                 x = np.full((len(self.numeric) - self.n_continuous, int(n_cells)), np.nan)
                 x[place] = (first + np.arange(n_cells)) * step
                 x[place] = np.clip(x[place], lowest, self._highest[row, 0])
                 lower, upper = (edges[place] for edges in self.cells(x))
-                ends = (lower, upper) if (lower < upper).all() else None
-            found.append(ends)
+                on_all_axes = np.full((len(self.numeric), int(n_cells)), np.nan)
+                on_all_axes[row] = x[place]
+                if (lower < upper).all():
+                    cells = lower, upper, self.to_unit(on_all_axes)[row]
+            found.append(cells)
         return found
 
     def _edge(self, edges: Floats) -> Floats:

@@ -4,8 +4,11 @@
     C         number of points                                                 scalar
     D, O      number of numeric axes (continuous ones first), of choices        scalars
     E         number of discrete axes, the last E of the D                      scalar
-    S         number of slots: what has few enough different values            scalar
+    S, S'     number of slots: what has few enough different values; of those
+              among the discrete axes                                         scalars
     F         number of their values together                                  scalar
+    U, V      the most different values of the trials, the most cells, on any
+              of the S'                                                       scalars
     u         coordinates, NaN where inactive (see hpo.space.coordinates)       (D, C)
     codes     numbers of options, -1 where inactive                            (O, C)
     numbers   numbers of cells on the discrete axes, -1 where inactive         (E, C)
@@ -19,22 +22,27 @@ stand side by side, so one matrix product looks all of them up: `features` has a
 from __future__ import annotations
 
 import functools
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MOST_VALUES", "Axes", "Points", "Slots"]
+from hpo.surrogate.cells import CellKernels
+
+__all__ = ["MOST_VALUES", "Axes", "Points", "SlotKernels", "Slots"]
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
-Cells = tuple[Floats, Floats]
+# Lower ends, upper ends and middles of all the cells of an axis.
+Cells = tuple[Floats, Floats, Floats]
 
 # A slot has no more values than these, and all slots together no more than those.
 MOST_VALUES = 64
 _MOST_COLUMNS = 2048
+# For so many sets of cells the kernels are kept.
+_MOST_KEPT = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +54,8 @@ class Axes:
         low, high: bounds of the coordinates: 0 and 1, or infinite; shape (D, 1).
         half_cells: half the width of a value's cell, 0 for continuous axes; shape (D, 1).
         option_priors: p0 of each choice, O arrays.
-        cells: of each discrete axis the lower and upper ends of all its cells, or None
-            where these are too many to list; E of them, or none at all.
+        cells: of each discrete axis the lower ends, upper ends and middles of all its
+            cells, or None where these are too many to list; E of them, or none at all.
     """
 
     n_continuous: int
@@ -82,6 +90,70 @@ class Axes:
         """What is tabulated."""
         return Slots.of(self.option_priors, self.cells, len(self.low) - self.n_continuous)
 
+    def cell_kernels(
+        self, axes: Sequence[int], centres: Floats, least_sigma: float
+    ) -> CellKernels:
+        """The kernels on some discrete axes, counted from 0; `centres` as there."""
+        rows = [self.n_continuous + axis for axis in axes]
+        least = np.maximum(least_sigma, self.half_cells[rows])
+        return CellKernels(centres, self.prior_mus[rows], self.low[rows], self.high[rows], least)
+
+    def slot_kernels(self, numbers: Codes, least_sigma: float) -> tuple[SlotKernels, Codes]:
+        """The kernels on the slots among the discrete axes.
+
+        They are kept: trials come and go, but seldom the first or last one in a cell.
+
+        Args:
+            numbers: of each trial the cell on these axes, -1 where inactive; shape (S', n).
+
+        Returns:
+            The kernels; and of each trial the column of its kernel, shape (S', n).
+        """
+        middles = self.slots.middles
+        # One more column gathers the trials in which an axis is inactive.
+        is_taken = np.zeros((len(middles), middles.shape[1] + 1), dtype=np.bool_)
+        rows = np.arange(len(middles))[:, None]
+        is_taken[rows, numbers] = True
+        is_taken[:, -1] = False
+        key = (is_taken.tobytes(), least_sigma)
+        found = self._kept_kernels.pop(key, None)
+        if found is None:
+            found = self._kernels_on(is_taken, least_sigma)
+        # The last used stand last.
+        self._kept_kernels[key] = found
+        if len(self._kept_kernels) > _MOST_KEPT:
+            self._kept_kernels.popitem(last=False)
+        return found, found.columns[rows, numbers]
+
+    @functools.cached_property
+    def _kept_kernels(self) -> OrderedDict[tuple[bytes, float], SlotKernels]:
+        return OrderedDict()
+
+    def _kernels_on(self, is_taken: npt.NDArray[np.bool_], least_sigma: float) -> SlotKernels:
+        slots = self.slots
+        columns = np.cumsum(is_taken, axis=1) * is_taken
+        centres = np.full((len(columns), int(columns.max(initial=0)) + 1), np.nan)
+        taken_rows, taken_cells = np.nonzero(is_taken)
+        centres[taken_rows, columns[is_taken]] = slots.middles[taken_rows, taken_cells]
+        kernels = self.cell_kernels(slots.axes, centres, least_sigma)
+        return SlotKernels(kernels, columns, kernels.log_masses(slots.lower, slots.upper))
+
+
+@dataclass(frozen=True, eq=False)
+class SlotKernels:
+    """Kernels on the S' slots among the discrete axes, which have at most V cells.
+
+    Attributes:
+        kernels: one for each cell that any trial is in, and the prior's.
+        columns: of each cell its kernel; shape (S', V + 1), the last column is 0, for
+            an inactive axis.
+        log_masses: of each kernel in each cell; shape (S', U + 1, V).
+    """
+
+    kernels: CellKernels
+    columns: Codes
+    log_masses: Floats
+
 
 @dataclass(frozen=True, eq=False)
 class Slots:
@@ -94,8 +166,8 @@ class Slots:
         value: of each column, its option or cell; shape (F,).
         p0: of each column of a choice, the option's prior probability.
         n_options: of each such column, how many options its choice has.
-        lower, upper: ends of the cells of the slots among the axes, each row filled up
-            to the longest; shape (slots among axes, most cells).
+        lower, upper, middles: of the cells of the slots among the axes, each row filled
+            up to the longest; shape (S', V).
         n_cells: how many cells each of them has.
     """
 
@@ -109,6 +181,7 @@ class Slots:
     n_options: Floats
     lower: Floats
     upper: Floats
+    middles: Floats
     n_cells: Sequence[int]
 
     @classmethod
@@ -129,8 +202,7 @@ class Slots:
         axes = [place - n_choices for place in taken if place >= n_choices]
         choices = [place for place in taken if place < n_choices]
         ends = [each for each in (cells[axis] for axis in axes) if each is not None]
-        longest = max((len(lower) for lower, _ in ends), default=0)
-        filler = np.ones(longest)
+        longest = max((len(lower) for lower, *_ in ends), default=0)
         return cls(
             choices, [place for place in others if place < n_choices],
             axes, [place - n_choices for place in others if place >= n_choices],
@@ -140,10 +212,18 @@ class Slots:
             n_options=np.repeat(
                 [float(sizes[choice]) for choice in choices], [sizes[choice] for choice in choices]
             ),
-            lower=np.array([[*lower, *filler[len(lower) :] - 1.0] for lower, _ in ends]),
-            upper=np.array([[*upper, *filler[len(upper) :]] for _, upper in ends]),
-            n_cells=[len(lower) for lower, _ in ends],
+            lower=_filled([lower for lower, *_ in ends], longest, 0.0),
+            upper=_filled([upper for _, upper, _ in ends], longest, 1.0),
+            middles=_filled([middle for *_, middle in ends], longest, 0.5),
+            n_cells=[len(lower) for lower, *_ in ends],
         )  # fmt: skip
+
+
+def _filled(rows: Sequence[Floats], length: int, filler: float) -> Floats:
+    table = np.full((len(rows), length), filler)
+    for own, row in zip(table, rows, strict=True):
+        own[: len(row)] = row
+    return table
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,19 +232,18 @@ class Points:
 
     Attributes:
         u: coordinates, shape (D, C), NaN where inactive.
-        lower, upper: ends of the cells on the discrete axes, shape (E, C); not looked at
-            where `numbers` are given and every axis is a slot.
         codes: numbers of options, shape (O, C), -1 where inactive.
         numbers: numbers of the cells in `Axes.cells`, shape (E, C), -1 where inactive;
             None where points need not be in the middle of a cell.
+        ends: lower and upper ends of the cells on the discrete axes, shape (E, C) each;
+            needed where points have no `numbers`, or an axis is no slot.
         is_complete: whether nothing is inactive.
     """
 
     u: Floats
-    lower: npt.NDArray[Any]
-    upper: npt.NDArray[Any]
     codes: Codes
     numbers: Codes | None = None
+    ends: tuple[Floats, Floats] | None = None
     is_complete: bool = False
 
     def __len__(self) -> int:

@@ -32,15 +32,15 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
-from hpo.surrogate import truncnorm
-from hpo.surrogate.axes import Axes, Points
-from hpo.surrogate.bandwidth import LEAST_SIGMA, flat_order, larger_gap_bandwidths
+from hpo.surrogate.axes import Axes, Points, SlotKernels
+from hpo.surrogate.bandwidth import LEAST_SIGMA, larger_gap_bandwidths
 from hpo.surrogate.categorical import draw_indices
+from hpo.surrogate.cells import CellKernels, distinct
 
 __all__ = ["Axes", "JointParzen", "Points", "log_sum_exp"]
 
@@ -51,9 +51,6 @@ _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 # Squares of coordinates beyond this lose the digits that (2) needs when they are
 # expanded into a matrix product.
 _FAR = 20.0
-# A difference of two values of Phi that is a smaller share of them has lost digits, and
-# is computed with more care.
-_LEAST_SHARE = 1e-5
 # Without any smoothing a choice could never take an option that no trial took.
 _LEAST_SMOOTHING = 1e-6
 _LEAST_PROBABILITY = 1e-290
@@ -67,7 +64,7 @@ class JointParzen:
 
     Args:
         axes: the space's axes.
-        u, codes: the trials; shapes (D, n) and (O, n).
+        trials: n configurations, with their `numbers`.
         weights: of the trials, shape (n,).
         prior_weight: w0, weight of the prior kernel on the same scale.
         least_sigma: see `hpo.surrogate.bandwidth`.
@@ -76,8 +73,7 @@ class JointParzen:
     def __init__(
         self,
         axes: Axes,
-        u: Floats,
-        codes: Codes,
+        trials: Points,
         weights: Floats,
         prior_weight: float = 1.0,
         least_sigma: float = LEAST_SIGMA,
@@ -89,29 +85,64 @@ class JointParzen:
         self.weights /= self.weights.sum()
         # a of (4) for each option of a choice.
         self._smoothing = max(prior_weight, _LEAST_SMOOTHING) / n_kernels
+        self.codes = np.full((len(trials.codes), n_kernels), -1, dtype=np.int64)
+        self.codes[:, :-1] = trials.codes
         split = axes.n_continuous
-        self.mus = np.empty((len(u), n_kernels))
-        self.mus[:, :-1] = np.where(np.isnan(u), axes.prior_mus, u)
-        self.mus[:, -1:] = axes.prior_mus
-        self.sigmas = np.ones((len(u), n_kernels))
-        self.codes = np.full((len(codes), n_kernels), -1, dtype=np.int64)
-        self.codes[:, :-1] = codes
-        if split:
-            self.sigmas[:split, :-1] = larger_gap_bandwidths(u[:split], least_sigma)
-        if split < len(u):
-            self._fit_discrete(u[split:], least_sigma)
+        self._mus, self._sigmas = self._on_continuous_axes(trials.u[:split], least_sigma)
+        # On the discrete axes many trials share a kernel; of each trial its column, (E, K).
+        self._columns = np.zeros((len(trials.u) - split, n_kernels), dtype=np.int64)
+        self._slot_kernels: SlotKernels | None = None
+        self._other_kernels: CellKernels | None = None
+        slots, others = axes.slots.axes, axes.slots.other_axes
+        if slots:
+            if trials.numbers is None:
+                raise ValueError("trials need the numbers of their cells")
+            self._slot_kernels, columns = axes.slot_kernels(trials.numbers[slots], least_sigma)
+            self._columns[slots, :-1] = columns
+        if others:
+            centres, columns = distinct(trials.u[split:][others])
+            self._other_kernels = axes.cell_kernels(others, centres, least_sigma)
+            self._columns[others, :-1] = columns
 
-    def _fit_discrete(self, u: Floats, least_sigma: float) -> None:
-        """Find the different kernels: trials share few values, so each is integrated once."""
-        rows = slice(self.axes.n_continuous, None)
-        least = np.maximum(least_sigma, self.axes.half_cells[rows])
-        centres, ranks = distinct(u)
-        self._cell_sigmas = larger_gap_bandwidths(centres, least)
-        # The first column is the prior's.
-        self._cell_mus = np.where(np.isnan(centres), self.axes.prior_mus[rows], centres)
-        self._cell_of = np.zeros((len(u), len(self.weights)), dtype=np.int64)
-        self._cell_of[:, :-1] = ranks
-        self.sigmas[rows] = np.take_along_axis(self._cell_sigmas, self._cell_of, axis=1)
+    def _on_continuous_axes(self, u: Floats, least_sigma: float) -> tuple[Floats, Floats]:
+        """Centres and deviations of the kernels, (D - E, K) each."""
+        mus, sigmas = np.empty((2, len(u), len(self.weights)))
+        if len(u):
+            prior_mus = self.axes.prior_mus[: len(u)]
+            mus[:, :-1] = np.where(np.isnan(u), prior_mus, u)
+            mus[:, -1:] = prior_mus
+            sigmas[:, :-1] = larger_gap_bandwidths(u, least_sigma)
+            sigmas[:, -1] = 1.0
+        return mus, sigmas
+
+    @functools.cached_property
+    def mus(self) -> Floats:
+        """Centre of each kernel on each axis, shape (D, K)."""
+        return self._on_all_axes(self._mus, lambda kernels: kernels.mus)
+
+    @functools.cached_property
+    def sigmas(self) -> Floats:
+        """Deviation of each kernel on each axis, shape (D, K)."""
+        return self._on_all_axes(self._sigmas, lambda kernels: kernels.sigmas)
+
+    def _on_all_axes(self, continuous: Floats, of: Callable[[CellKernels], Floats]) -> Floats:
+        if not len(self._columns):
+            return continuous
+        whole = np.empty((len(continuous) + len(self._columns), len(self.weights)))
+        whole[: len(continuous)] = continuous
+        for axes, kernels in self._discrete_kernels:
+            rows = [len(continuous) + axis for axis in axes]
+            whole[rows] = np.take_along_axis(of(kernels), self._columns[axes], axis=1)
+        return whole
+
+    @property
+    def _discrete_kernels(self) -> Iterator[tuple[list[int], CellKernels]]:
+        """Numbers of the discrete axes, and the kernels on them: of slots, and of the others."""
+        slots = self.axes.slots
+        if self._slot_kernels is not None:
+            yield list(slots.axes), self._slot_kernels.kernels
+        if self._other_kernels is not None:
+            yield list(slots.other_axes), self._other_kernels
 
     # --- drawing ---
 
@@ -136,11 +167,21 @@ class JointParzen:
     @functools.cached_property
     def _masses(self) -> tuple[Floats, Floats]:
         """Mass of each kernel below the lower bound, and Z, inside the bounds; (D, K)."""
+        if not len(self._columns):
+            return self._continuous_masses
+        return self._masses_of(slice(None), self.mus, self.sigmas)
+
+    @functools.cached_property
+    def _continuous_masses(self) -> tuple[Floats, Floats]:
+        """The same on the continuous axes alone, (D - E, K)."""
+        return self._masses_of(slice(0, self.axes.n_continuous), self._mus, self._sigmas)
+
+    def _masses_of(self, rows: slice, mus: Floats, sigmas: Floats) -> tuple[Floats, Floats]:
         from scipy.special import ndtr
 
         # The centre lies inside the bounds, so neither Phi can be deep in the wrong tail.
-        below = ndtr((self.axes.low - self.mus) / self.sigmas)
-        return below, ndtr((self.axes.high - self.mus) / self.sigmas) - below
+        below = ndtr((self.axes.low[rows] - mus) / sigmas)
+        return below, ndtr((self.axes.high[rows] - mus) / sigmas) - below
 
     def _draw_options(self, kernels: npt.NDArray[np.int64], random: Floats) -> Codes:
         drawn = self.codes[:, kernels]
@@ -189,9 +230,8 @@ class JointParzen:
         terms = np.asarray(table[:, first : len(features)] @ features[first:])
         if far is not None:
             terms += far
-        rows = slots.other_axes if points.numbers is not None else range(len(points.lower))
-        if len(rows):
-            self._add_log_cells(points, rows, terms)
+        if slots.other_axes or points.numbers is None:
+            self._add_log_cells(points, terms)
         if slots.other_choices:
             self._add_log_options(points.codes, terms)
         return terms
@@ -199,22 +239,31 @@ class JointParzen:
     @functools.cached_property
     def _table(self) -> Floats:
         """What `Points.features` is multiplied with, (K, 3 (D - E) + F)."""
-        parts = [*self._coefficients(), self._log_options_of_slots(), *self._log_cells_of_slots()]
-        return np.asarray(np.concatenate(parts).T)
-
-    def _coefficients(self) -> list[Floats]:
-        """Equation (2) as a polynomial: of u^2, u and 1 on each axis; each (D - E, K)."""
-        mus, precisions, constants = self._normal_terms
-        slopes = mus * precisions
-        return [-0.5 * precisions, slopes, constants - 0.5 * mus * slopes]
+        split, slots = self.axes.n_continuous, self.axes.slots
+        table = np.empty((len(self.weights), 3 * split + len(slots.row)))
+        if split:
+            # Equation (2) as a polynomial: of u^2, u and 1 on each axis.
+            mus, precisions, constants = self._normal_terms
+            slopes = mus * precisions
+            table[:, :split] = -0.5 * precisions.T
+            table[:, split : 2 * split] = slopes.T
+            table[:, 2 * split : 3 * split] = (constants - 0.5 * mus * slopes).T
+        end = 3 * split + len(slots.p0)
+        if slots.choices:
+            table[:, 3 * split : end] = self._log_options_of_slots()
+        if self._slot_kernels is not None:
+            # Equation (3), a column for each cell.
+            parts = zip(slots.axes, self._slot_kernels.log_masses, slots.n_cells, strict=True)
+            for axis, log_masses, n_cells in parts:
+                start, end = end, end + n_cells
+                table[:, start:end] = log_masses[:, :n_cells].take(self._columns[axis], axis=0)
+        return table
 
     @functools.cached_property
     def _normal_terms(self) -> tuple[Floats, Floats, Floats]:
         """Centres, inverse variances, and the logarithm of the density's constant."""
-        rows = slice(0, self.axes.n_continuous)
-        mus, sigmas = self.mus[rows], self.sigmas[rows]
-        constants = -_LOG_SQRT_2PI - np.log(sigmas * self._masses[1][rows])
-        return mus, 1.0 / (sigmas * sigmas), constants
+        constants = -_LOG_SQRT_2PI - np.log(self._sigmas * self._continuous_masses[1])
+        return self._mus, 1.0 / (self._sigmas * self._sigmas), constants
 
     def _log_far_normals(self, points: Points) -> Floats | None:
         """The continuous axes' part (K, C) without squares of large numbers, if there are any."""
@@ -229,14 +278,13 @@ class JointParzen:
         return np.asarray((exponents * ~np.isnan(u)[:, None, :]).sum(axis=0))
 
     def _log_options_of_slots(self) -> Floats:
-        """log of equation (4), a row for each option of the slots, (F', K)."""
+        """log of equation (4), a column for each option of the slots, (K, F')."""
         slots = self.axes.slots
         log_prior, log_hit, log_miss = self._option_terms(slots.p0, slots.n_options)
-        codes = self.codes[slots.row[: len(slots.p0)]]
-        is_hit = codes == slots.value[: len(slots.p0), None]
-        table = np.where(is_hit, log_hit[:, None], log_miss[:, None])
+        codes = self.codes.T[:, slots.row[: len(slots.p0)]]
+        table = np.where(codes == slots.value[: len(slots.p0)], log_hit, log_miss)
         # In kernels without an option the prior stands, not a miss.
-        np.copyto(table, log_prior[:, None], where=codes < 0)
+        np.copyto(table, log_prior, where=codes < 0)
         return table
 
     def _option_terms(self, p0: Floats, n_options: Floats) -> tuple[Floats, Floats, Floats]:
@@ -246,46 +294,20 @@ class JointParzen:
         smooth = a * p0
         return np.log(p0), np.log((1.0 + smooth) / (1.0 + a)), np.log(smooth / (1.0 + a))
 
-    def _log_cells_of_slots(self) -> list[Floats]:
-        """log of equation (3), a row for each cell; for each slot (number of cells, K)."""
-        slots = self.axes.slots
-        if not slots.axes:
-            return []
-        axes = list(slots.axes)
-        log_masses = self._log_masses(axes, slots.lower, slots.upper)
-        return [
-            own[:, :n].T.take(cells, axis=1)
-            for own, n, cells in zip(log_masses, slots.n_cells, self._cell_of[axes], strict=True)
-        ]
-
-    def _log_masses(
-        self, axes: Sequence[int], lower: Floats, upper: Floats, u: Floats | None = None
-    ) -> Floats:
-        """log of equation (3) of the different kernels in cells around u (E', C); (E', U, C)."""
-        from scipy.special import ndtr
-
-        mus, sigmas = self._cell_mus[axes], self._cell_sigmas[axes]
-        bounded = [self.axes.n_continuous + axis for axis in axes]
-        low, high = self.axes.low[bounded], self.axes.high[bounded]
-        log_inside = np.log(ndtr((high - mus) / sigmas) - ndtr((low - mus) / sigmas))
-        mus, sigmas = mus[:, :, None], sigmas[:, :, None]
-        log_masses = _log_mass((lower[:, None] - mus) / sigmas, (upper[:, None] - mus) / sigmas)
-        is_point = lower == upper
-        if u is not None and is_point.any():
-            # Far from 0 a float cannot tell the ends of a cell apart.
-            densities = -0.5 * ((u[:, None] - mus) / sigmas) ** 2 - np.log(sigmas)
-            np.copyto(log_masses, densities, where=is_point[:, None])
-        return np.asarray(log_masses - log_inside[:, :, None])
-
-    def _add_log_cells(self, points: Points, axes: Sequence[int], terms: Floats) -> None:
+    def _add_log_cells(self, points: Points, terms: Floats) -> None:
         """Add the part of the discrete axes that have no table to `terms` of shape (K, C)."""
-        axes = list(axes)
-        u = points.u[self.axes.n_continuous :][axes]
-        log_masses = self._log_masses(axes, points.lower[axes], points.upper[axes], u)
-        if not points.is_complete:
-            np.copyto(log_masses, 0.0, where=np.isnan(u)[:, None, :])
-        for log_mass, cells in zip(log_masses, self._cell_of[axes], strict=True):
-            terms += log_mass.take(cells, axis=0)
+        if points.ends is None:
+            raise ValueError("points need the ends of their cells")
+        lower, upper = points.ends
+        u = points.u[self.axes.n_continuous :]
+        for axes, kernels in self._discrete_kernels:
+            if points.numbers is not None and axes == self.axes.slots.axes:
+                continue
+            log_masses = kernels.log_masses(lower[axes], upper[axes], u[axes])
+            if not points.is_complete:
+                np.copyto(log_masses, 0.0, where=np.isnan(u[axes])[:, None, :])
+            for log_mass, columns in zip(log_masses, self._columns[axes], strict=True):
+                terms += log_mass.take(columns, axis=0)
 
     def _add_log_options(self, codes: Codes, terms: Floats) -> None:
         """Add the part of the choices that have no table to `terms` of shape (K, C)."""
@@ -297,53 +319,6 @@ class JointParzen:
             log_factor = np.where(own[:, None] == options, log_hit, log_miss)
             np.copyto(log_factor, log_prior, where=(own < 0)[:, None])
             terms += np.where(options >= 0, log_factor, 0.0)
-
-
-def distinct(u: Floats) -> tuple[Floats, Codes]:
-    """The different values in each row, NaN apart.
-
-    Args:
-        u: shape (rows, n).
-
-    Returns:
-        centres: ascending from column 1 on, shape (rows, 1 + the largest number of
-            them), NaN in column 0 and where a row has fewer.
-        ranks: the column of each value, 0 for NaN; shape (rows, n).
-    """
-    n_rows, n = u.shape
-    if n == 0:
-        return np.full((n_rows, 1), np.nan), np.zeros((n_rows, 0), dtype=np.int64)
-    order = flat_order(u)
-    ascending = u.ravel()[order]
-    is_nan = np.isnan(ascending)
-    is_new = np.ones((n_rows, n), dtype=np.bool_)
-    # Each NaN differs from the next.
-    np.not_equal(ascending[:, 1:], ascending[:, :-1], out=is_new[:, 1:])
-    ranks_in_order = np.cumsum(is_new & ~is_nan, axis=1)
-    n_distinct = int(ranks_in_order[:, -1].max())
-    ranks_in_order[is_nan] = 0
-    centres = np.full((n_rows, n_distinct + 1), np.nan)
-    centres[np.arange(n_rows)[:, None], ranks_in_order] = ascending
-    centres[:, 0] = np.nan
-    ranks = np.empty(u.size, dtype=np.int64)
-    ranks[order] = ranks_in_order
-    return centres, ranks.reshape(u.shape)
-
-
-def _log_mass(a: Floats, b: Floats) -> Floats:
-    """log(Phi(b) - Phi(a)), elementwise, accurate in the tails; -inf where a >= b."""
-    from scipy.special import ndtr
-
-    # On the left Phi is small, and exact to all digits.
-    left, right = np.minimum(a, -b), np.minimum(b, -a)
-    phi_right = ndtr(right)
-    masses = phi_right - ndtr(left)
-    is_imprecise = masses <= _LEAST_SHARE * phi_right
-    with np.errstate(divide="ignore"):
-        log_masses: Floats = np.log(masses)
-    if is_imprecise.any():
-        log_masses[is_imprecise] = truncnorm.log_mass(left[is_imprecise], right[is_imprecise])
-    return log_masses
 
 
 def log_sum_exp(terms: Floats) -> Floats:

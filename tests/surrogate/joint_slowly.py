@@ -28,9 +28,10 @@ def axes_of(*kinds, options=()):
 
 
 def all_cells(n_cells):
-    """Both ends of each cell, or None where they are many."""
+    """Both ends of each cell and its middle, or None where they are many."""
     edges = np.linspace(0.0, 1.0, n_cells + 1)
-    return (edges[:-1], edges[1:]) if n_cells <= 64 else None
+    middles = (np.arange(n_cells) + 0.5) / n_cells
+    return (edges[:-1], edges[1:], middles) if n_cells <= 64 else None
 
 
 def points_of(axes, u=(), codes=()):
@@ -40,14 +41,13 @@ def points_of(axes, u=(), codes=()):
     codes = np.array(codes, dtype=np.int64).reshape(len(axes.option_priors), n_points)
     cells, half_cells = u[axes.n_continuous :], axes.half_cells[axes.n_continuous :]
     numbers = np.nan_to_num(np.floor(cells / (2.0 * half_cells)), nan=-1.0)
-    return Points(
-        u, cells - half_cells, cells + half_cells, codes, numbers.clip(-1, 1e9).astype(int)
-    )
+    ends = cells - half_cells, cells + half_cells
+    return Points(u, codes, numbers.clip(-1, 1e9).astype(int), ends)
 
 
 def fit(axes, u=(), codes=(), weights=(), **options):
     trials = points_of(axes, u, codes)
-    return JointParzen(axes, trials.u, trials.codes, np.array(weights, dtype=float), **options)
+    return JointParzen(axes, trials, np.array(weights, dtype=float), **options)
 
 
 # --- the definition, slowly --------------------------------------------------------------

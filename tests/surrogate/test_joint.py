@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hpo.surrogate.joint import Axes, JointParzen, distinct, log_sum_exp
+from hpo.surrogate.cells import distinct
+from hpo.surrogate.joint import Axes, JointParzen, log_sum_exp
 from tests.surrogate.joint_slowly import (
     BOUNDED,
     NAN,
@@ -26,7 +27,7 @@ from tests.surrogate.joint_slowly import (
 
 
 def assert_equals_the_slow_loop(axes, trials, weights, points, **options):
-    estimator = JointParzen(axes, trials.u, trials.codes, np.asarray(weights), **options)
+    estimator = JointParzen(axes, trials, np.asarray(weights), **options)
     expected = slow_log_density(axes, trials, weights, points, **options)
     np.testing.assert_allclose(estimator.log_density(points), expected, rtol=1e-10, atol=1e-10)
 
@@ -79,7 +80,7 @@ def test_it_equals_the_slow_loop_far_from_a_normals_mean(far):
     # Coordinates have 16 digits, of which squares of distances in units of sigma cost some.
     rounding = 1e-16 * far * far / 0.03**2 if far < 100 else 0.0
 
-    estimator = JointParzen(axes, trials.u, trials.codes, np.ones(4))
+    estimator = JointParzen(axes, trials, np.ones(4))
 
     expected = slow_log_density(axes, trials, np.ones(4), points)
     np.testing.assert_allclose(

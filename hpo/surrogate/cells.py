@@ -1,0 +1,125 @@
+"""Kernels on discrete axes: trials share few values, so each is integrated once.
+
+    symbol    meaning                                                         shape
+    E         number of discrete axes                                          scalar
+    n         number of trials                                                 scalar
+    U         the most different values on any axis                            scalar
+    V         the most cells of any axis                                       scalar
+    C         number of cells asked for                                        scalar
+    column    of each trial its kernel, 0 where inactive                       (E, n)
+
+The kernel in column 0 is the prior's; where an axis has fewer than U values, the rest
+of its row is the prior's, too.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import numpy.typing as npt
+
+from hpo.surrogate import truncnorm
+from hpo.surrogate.bandwidth import flat_order, larger_gap_bandwidths
+
+__all__ = ["CellKernels", "distinct"]
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+# A difference of two values of Phi that is a smaller share of them has lost digits, and
+# is computed with more care.
+_LEAST_SHARE = 1e-5
+
+
+class CellKernels:
+    """One kernel for each different value on each axis, and the prior's.
+
+    Args:
+        centres: ascending from column 1 on, NaN in column 0 and where an axis has fewer
+            values than another; shape (E, U + 1).
+        prior_mus: centre of the prior on each axis, shape (E, 1).
+        low, high: bounds of the coordinates, shape (E, 1).
+        least: no deviation is smaller, shape (E, 1).
+    """
+
+    def __init__(
+        self, centres: Floats, prior_mus: Floats, low: Floats, high: Floats, least: Floats
+    ) -> None:
+        self.mus: Floats = np.where(np.isnan(centres), prior_mus, centres)
+        self.sigmas = larger_gap_bandwidths(centres, least)
+        self._low, self._high = low, high
+
+    @functools.cached_property
+    def _log_inside(self) -> Floats:
+        """log of the mass inside the bounds, (E, U + 1)."""
+        from scipy.special import ndtr
+
+        inside = ndtr((self._high - self.mus) / self.sigmas)
+        inside -= ndtr((self._low - self.mus) / self.sigmas)
+        return np.asarray(np.log(inside))
+
+    def log_masses(self, lower: Floats, upper: Floats, u: Floats | None = None) -> Floats:
+        """Logarithm of each kernel's mass in cells, relative to that inside the bounds.
+
+        Args:
+            lower, upper: ends of the cells, shape (E, C).
+            u: the values themselves. Where the ends of a cell are one number, because far
+                from 0 a float cannot tell them apart, the density there stands in.
+
+        Returns:
+            Shape (E, U + 1, C).
+        """
+        mus, sigmas = self.mus[:, :, None], self.sigmas[:, :, None]
+        log_masses = _log_mass((lower[:, None] - mus) / sigmas, (upper[:, None] - mus) / sigmas)
+        is_point = lower == upper
+        if u is not None and is_point.any():
+            densities = -0.5 * ((u[:, None] - mus) / sigmas) ** 2 - np.log(sigmas)
+            np.copyto(log_masses, densities, where=is_point[:, None])
+        return np.asarray(log_masses - self._log_inside[:, :, None])
+
+
+def distinct(u: Floats) -> tuple[Floats, Codes]:
+    """The different values in each row, NaN apart.
+
+    Args:
+        u: shape (E, n).
+
+    Returns:
+        centres: as `CellKernels` takes them, shape (E, U + 1).
+        columns: where in `centres` each value stands, 0 for NaN; shape (E, n).
+    """
+    n_rows, n = u.shape
+    if n == 0:
+        return np.full((n_rows, 1), np.nan), np.zeros((n_rows, 0), dtype=np.int64)
+    order = flat_order(u)
+    ascending = u.ravel()[order]
+    is_nan = np.isnan(ascending)
+    is_new = np.ones((n_rows, n), dtype=np.bool_)
+    # Each NaN differs from the next.
+    np.not_equal(ascending[:, 1:], ascending[:, :-1], out=is_new[:, 1:])
+    in_order = np.cumsum(is_new & ~is_nan, axis=1)
+    n_distinct = int(in_order[:, -1].max())
+    in_order[is_nan] = 0
+    centres = np.full((n_rows, n_distinct + 1), np.nan)
+    centres[np.arange(n_rows)[:, None], in_order] = ascending
+    centres[:, 0] = np.nan
+    columns = np.empty(u.size, dtype=np.int64)
+    columns[order] = in_order
+    return centres, columns.reshape(u.shape)
+
+
+def _log_mass(a: Floats, b: Floats) -> Floats:
+    """log(Phi(b) - Phi(a)), elementwise, accurate in the tails; -inf where a >= b."""
+    from scipy.special import ndtr
+
+    # On the left Phi is small, and exact to all digits.
+    left, right = np.minimum(a, -b), np.minimum(b, -a)
+    phi_right = ndtr(right)
+    masses = phi_right - ndtr(left)
+    is_imprecise = masses <= _LEAST_SHARE * phi_right
+    with np.errstate(divide="ignore"):
+        log_masses: Floats = np.log(masses)
+    if is_imprecise.any():
+        log_masses[is_imprecise] = truncnorm.log_mass(left[is_imprecise], right[is_imprecise])
+    return log_masses
