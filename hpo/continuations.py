@@ -14,7 +14,8 @@ from typing import Any
 
 from hpo.document import STATUS_STOPPED, Document, Tid, continuation
 from hpo.exceptions import DuplicateTrial, StoreError
-from hpo.stopping import History
+from hpo.mirror import Followed, mirror_of
+from hpo.store.base import Horizon
 from hpo.trials import Trials
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class Continuations:
 
     def _promoted(self) -> Sequence[Tid]:
         trials = self._trials
-        history = History(lambda step: trials.store.reported(trials.exp_key, step=step))
+        history = Followed(self._follow, mirror_of(trials.store, trials.exp_key))
         try:
             tids: list[Tid] = list(self._promotions(history))  # type: ignore[misc]
         except StoreError:
@@ -82,3 +83,7 @@ class Continuations:
             )
             return ()
         return tids
+
+    def _follow(self, step: int | None, horizon: Horizon) -> tuple[list[Document], Horizon]:
+        trials = self._trials
+        return list(trials.store.reported(trials.exp_key, step=step, since=horizon)), horizon

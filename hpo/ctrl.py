@@ -41,8 +41,10 @@ from hpo.document import (
     Tid,
 )
 from hpo.exceptions import InvalidOption
+from hpo.mirror import Followed, Mirror, mirror_of
 from hpo.reports import LearningCurve, Report, as_step
-from hpo.stopping.base import Curve, History, line_of, rungs_of
+from hpo.stopping.base import Curve, line_of, rungs_of
+from hpo.store.base import Horizon
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +65,12 @@ class Channel(Protocol):
     def report(self, reports: Sequence[Report]) -> None:
         """Publish the learning curve so far, whole. Raises LeaseLost."""
 
-    def reported(self, step: int | None) -> Iterable[Document]:
-        """The experiment's learning curves; see `Store.reported`."""
+    @property
+    def mirror(self) -> Mirror:
+        """What has been read of the experiment's learning curves."""
+
+    def reported(self, step: int | None, since: Horizon) -> tuple[Iterable[Document], Horizon]:
+        """The experiment's learning curves beyond a horizon; see `hpo.mirror.Follow`."""
 
     def save_checkpoint(self, payload: bytes) -> None:
         """Keep what a later attempt goes on from. Raises LeaseLost."""
@@ -94,13 +100,17 @@ class TrialsChannel:
         if trial is not None and self._trials is not None and trial["state"] == JOB_STATE_RUNNING:
             self._trials.store.report(Claim.of(trial), reports)
 
-    def reported(self, step: int | None) -> Iterable[Document]:
+    @property
+    def mirror(self) -> Mirror:
         if self._trials is None or self._current_trial is None:
-            return ()
-        found: Iterable[Document] = self._trials.store.reported(
-            self._current_trial["exp_key"], step=step
-        )
-        return found
+            return Mirror()
+        return mirror_of(self._trials.store, self._current_trial["exp_key"])
+
+    def reported(self, step: int | None, since: Horizon) -> tuple[Iterable[Document], Horizon]:
+        if self._trials is None or self._current_trial is None:
+            return (), since
+        exp_key = self._current_trial["exp_key"]
+        return list(self._trials.store.reported(exp_key, step=step, since=since)), since
 
     def save_checkpoint(self, payload: bytes) -> None:
         if self._trials is not None:
@@ -207,7 +217,9 @@ class Ctrl:
             return self._is_stopped
         try:
             self._is_stopped = bool(
-                self._stopper.should_stop(self._as_curve(), History(self._reported))
+                self._stopper.should_stop(
+                    self._as_curve(), Followed(self._reported, self._channel.mirror)
+                )
             )
         except _RuleInterrupted as interrupted:
             raise interrupted.error from None
@@ -253,14 +265,14 @@ class Ctrl:
             asked_step=self._asked_step,
         )
 
-    def _reported(self, step: int | None) -> Iterable[Document]:
+    def _reported(self, step: int | None, since: Horizon) -> tuple[Iterable[Document], Horizon]:
         """Everybody's reports, after this trial's own are among them.
 
         So of two trials that come to a rung together, one at least sees the other.
         """
         try:
             self._write_reports()
-            return list(self._channel.reported(step))
+            return self._channel.reported(step, since)
         except Exception as error:
             raise _RuleInterrupted(error) from error
 

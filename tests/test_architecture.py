@@ -23,9 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     {"exceptions"},
     {"by_name", "document", "pyll", "reports", "sequence", "signing", "surrogate"},
-    {"defects"},
+    {"defects", "progress"},
     {"space", "stopping", "store", "observations", "parzen_nodes"},
-    {"hp", "spec", "partial", "provenance", "checkpoints"},
+    {"hp", "spec", "partial", "provenance", "checkpoints", "outage", "mirror"},
     {"trials"},
     {"ctrl", "mongo_trials", "continuations"},
     {"domain"},

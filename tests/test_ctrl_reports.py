@@ -10,6 +10,7 @@ import pytest
 from hpo import Ctrl, Domain, Trials, hp
 from hpo.document import STATUS_STOPPED, Claim, active_values, continuation, new_trial
 from hpo.exceptions import InvalidOption, InvalidReport, LeaseLost
+from hpo.mirror import Mirror
 from hpo.stopping import ASHA, Stopper
 
 
@@ -29,12 +30,13 @@ class Parent:
         self.written = []
         self.saved = None
         self.curves = []
+        self.mirror = Mirror()
 
     def report(self, reports):
         self.written.append([one["step"] for one in reports])
 
-    def reported(self, step):
-        return self.curves
+    def reported(self, step, since):
+        return self.curves, since
 
     def save_checkpoint(self, payload):
         self.saved = payload
@@ -193,7 +195,7 @@ def test_a_rule_that_raises_is_logged_and_the_trial_goes_on(ctrl, caplog):
 
 
 def test_a_lost_lease_is_not_the_rules_fault(ctrl, parent):
-    def lost(step):
+    def lost(step, since):
         raise LeaseLost(7, "node1:10:a", 1)
 
     parent.reported = lost

@@ -101,30 +101,28 @@ def should_stop_at_rung(rungs: Sequence[int], eta: float, curve: Curve, history:
     )
     if loss == math.inf:
         return True
-    rivals = [one for one in history.at(reached[-1]) if one.line != curve.line]
-    n_better = sum(one.losses[0] < loss for one in rivals)
-    return n_better >= max(1, n_promoted(len(rivals) + 1, eta))
+    rung = history.rung(reached[-1], _next(rungs, reached[-1]))
+    n_best = max(1, n_promoted(rung.n_others(curve.line) + 1, eta))
+    return rung.n_better(loss, curve.line) >= n_best
 
 
 def promotable(rungs: Sequence[int], eta: float, history: History) -> list[Tid]:
     """Stopped trials that are among the best ⌊n/η⌋ at the highest rung they reached."""
     by_rung: list[list[Tid]] = []
-    for place, rung in enumerate(rungs):
-        next_rung = rungs[place + 1] if place + 1 < len(rungs) else math.inf
-        standing = sorted(history.at(rung), key=lambda one: (one.losses[0], one.line))
-        best = standing[: n_promoted(len(standing), eta)]
-        if not best:
+    for step in rungs:
+        rung = history.rung(step, _next(rungs, step))
+        n_best = n_promoted(len(rung), eta)
+        if not n_best:
             # Fewer still have reached the rungs above.
             break
-        by_rung.append(
-            [
-                one.tid
-                for one in best
-                if one.is_stopped and one.last_step < next_rung and one.losses[0] < math.inf
-            ]
-        )
+        by_rung.append(rung.stopped_among_best(n_best))
     # Those of the highest rung first: least is left to do there.
     return [tid for tids in reversed(by_rung) for tid in tids]
+
+
+def _next(rungs: Sequence[int], step: int) -> float:
+    """The rung after the one at `step`, or infinity."""
+    return next((float(rung) for rung in rungs if rung > step), math.inf)
 
 
 def n_promoted(n: int, eta: float) -> int:

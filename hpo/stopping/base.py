@@ -25,6 +25,7 @@ from hpo.document import (
     Document,
     Tid,
 )
+from hpo.stopping.rung import Rung
 
 
 class Curve(NamedTuple):
@@ -79,8 +80,24 @@ class History:
         """Every line that has reported, with its whole curve."""
         return curves_of(self._fetch(None), self._is_seen)
 
+    def rung(self, step: int, until: float = math.inf) -> Rung:
+        """Every line that has reached `step`, in order.
+
+        Args:
+            until: the rung after this one.
+        """
+        rung = Rung(until)
+        for curve in self.at(step):
+            rung.put(curve.line, curve)
+        return rung
+
     def of_lines(self, is_seen: Callable[[int], bool]) -> History:
-        """The same for some lines only."""
+        """The same for some lines only.
+
+        Args:
+            is_seen: which, by their numbers; best one that equals itself from call to call,
+                so that what is known of these lines need not be sorted out again.
+        """
         return History(self._fetch, is_seen)
 
 
@@ -134,9 +151,9 @@ def curves_of(
         if not is_seen(line):
             continue
         known = latest.get(line)
-        if known is None or _precedence(document) > _precedence(known):
+        if known is None or precedence(document) > precedence(known):
             latest[line] = document
-    return [_curve_of(line, latest[line]) for line in sorted(latest)]
+    return [curve_of(latest[line]) for line in sorted(latest)]
 
 
 def line_of(document: Mapping[str, Any]) -> int:
@@ -144,17 +161,19 @@ def line_of(document: Mapping[str, Any]) -> int:
     return int(document.get("line", document["number"]))
 
 
-def _precedence(document: Mapping[str, Any]) -> tuple[bool, int]:
+def precedence(document: Mapping[str, Any]) -> tuple[bool, int]:
+    """Of a line's documents the one that speaks for it has the greatest."""
     return document["state"] != JOB_STATE_CANCEL, int(document["number"])
 
 
-def _curve_of(line: int, document: Mapping[str, Any]) -> Curve:
+def curve_of(document: Mapping[str, Any]) -> Curve:
+    """What a document of `Store.reported` says of its line."""
     is_done = document["state"] == JOB_STATE_DONE
     status = document["result"].get("status")
     last_step = int(document["last_report"]["step"])
     return Curve(
         tid=document["tid"],
-        line=line,
+        line=line_of(document),
         steps=tuple(int(one["step"]) for one in document["reports"]),
         losses=tuple(float(one["loss"]) for one in document["reports"]),
         last_step=last_step,

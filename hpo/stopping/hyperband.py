@@ -62,8 +62,7 @@ class Hyperband(Rule):
 
     def bracket_of(self, line: int) -> int:
         """The bracket of the line with this number."""
-        round_of_brackets = _one_round(len(self.rungs), self.eta)
-        return round_of_brackets[line % len(round_of_brackets)]
+        return _bracket_of(line, len(self.rungs), self.eta)
 
     def should_stop(self, curve: Curve, history: History) -> bool:
         """Whether the curve has just reached a rung and is not among its bracket's best there."""
@@ -82,7 +81,24 @@ class Hyperband(Rule):
         return found
 
     def _in_bracket(self, bracket: int, history: History) -> History:
-        return history.of_lines(lambda line: self.bracket_of(line) == bracket)
+        return history.of_lines(_IsInBracket(bracket, len(self.rungs), self.eta))
+
+
+@dataclass(frozen=True)
+class _IsInBracket:
+    """Whether a line belongs to a bracket, as a function that equals others like it."""
+
+    bracket: int
+    last_bracket: int
+    eta: float
+
+    def __call__(self, line: int) -> bool:
+        return _bracket_of(line, self.last_bracket, self.eta) == self.bracket
+
+
+def _bracket_of(line: int, last_bracket: int, eta: float) -> int:
+    round_of_brackets = _one_round(last_bracket, eta)
+    return round_of_brackets[line % len(round_of_brackets)]
 
 
 @functools.lru_cache(maxsize=32)

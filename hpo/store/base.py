@@ -40,7 +40,7 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -65,11 +65,22 @@ class Horizon:
     Attributes:
         next_number: every trial numbered less has been seen.
         new, running: tids last seen in that state.
+        epoch: of the experiment when it was last seen, for who starts over by it.
     """
 
     next_number: int = 0
     new: set[Tid] = field(default_factory=set)
     running: set[Tid] = field(default_factory=set)
+    epoch: int | None = None
+
+    def enter(self, epoch: int) -> None:
+        """Start over if the experiment's epoch is another one than it was."""
+        if epoch != self.epoch:
+            self.next_number, self.new, self.running, self.epoch = 0, set(), set(), epoch
+
+    def copy(self) -> Horizon:
+        """Another one that moves by itself."""
+        return replace(self, new=set(self.new), running=set(self.running))
 
     def see(self, trial: Mapping[str, Any]) -> None:
         """Take note of a document as it now stands."""
@@ -273,7 +284,9 @@ class Store(Protocol):
     ) -> Iterator[Document]:
         """Yield whole documents of one experiment (or all), ordered by tid."""
 
-    def reported(self, exp_key: str | None, *, step: int | None = None) -> Iterator[Document]:
+    def reported(
+        self, exp_key: str | None, *, step: int | None = None, since: Horizon | None = None
+    ) -> Iterator[Document]:
         """Yield the trials that have reported, each with its learning curve.
 
         tid, number, state, result.status, continues, line, last_report and reports;
@@ -282,6 +295,9 @@ class Store(Protocol):
         Args:
             step: only trials whose last report is of this step or a later one, each with
                 just the first such report; None: all, with all their reports.
+            since: yield the trials that were added since or were open then, also those that
+                have not reported (then without reports), and move the horizon along; it
+                starts over when the experiment's epoch has changed.
         """
 
     def count(

@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapp
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from typing import Any, Literal
 
 from hpo import document
@@ -334,20 +335,34 @@ class MemoryStore:
         found.sort(key=lambda trial: _tid_order(trial["tid"]))
         yield from found
 
-    def reported(self, exp_key: str | None, *, step: int | None = None) -> Iterator[Document]:
+    def reported(
+        self, exp_key: str | None, *, step: int | None = None, since: Horizon | None = None
+    ) -> Iterator[Document]:
         """Yield the trials that have reported, each with its learning curve."""
         with self._lock:
+            looked_at = (
+                self._select(exp_key) if since is None else self._open_or_added(exp_key, since)
+            )
             found = [
-                {key: trial[key] for key in REPORTED_FIELDS if key in trial}
-                for trial in self._select(exp_key)
-                if trial.get("reports") and (step is None or trial["last_report"]["step"] >= step)
+                {key: trial[key] for key in REPORTED_FIELDS if key in trial} for trial in looked_at
             ]
         for trial in found:
             trial["result"] = {"status": trial["result"].get("status")}
             if step is not None:
-                reached = (one for one in trial["reports"] if one["step"] >= step)
-                trial["reports"] = [next(reached)]
-            yield trial
+                reached = (one for one in trial.get("reports", ()) if one["step"] >= step)
+                trial["reports"] = list(islice(reached, 1))
+            if since is not None:
+                since.see(trial)
+            if since is not None or trial.get("reports"):
+                yield trial
+
+    def _open_or_added(self, exp_key: str | None, horizon: Horizon) -> list[Document]:
+        """The trials that were open at the horizon, or were inserted after it."""
+        shelf = self._shelves.get(exp_key, _ExperimentShelf())
+        horizon.enter(shelf.epoch)
+        followed = (self._trials.get(tid) for tid in horizon.new | horizon.running)
+        opened = [trial for trial in followed if trial is not None]
+        return opened + shelf.trials[horizon.next_number :]
 
     def count(
         self, exp_key: str | None, states: Collection[int], *, all_experiments: bool = False

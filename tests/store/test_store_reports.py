@@ -8,6 +8,8 @@ import pytest
 
 from hpo.document import Claim, continuation, new_trial
 from hpo.exceptions import DuplicateTrial, LeaseLost
+from hpo.mirror import Followed, Mirror
+from hpo.stopping import History
 from hpo.store.base import REPORTED_FIELDS
 
 OK = {"status": "ok", "loss": 0.5}
@@ -167,6 +169,49 @@ def test_reading_curves_changes_none(store):
 
     assert stored(store, held)["reports"] == curve(0.9, 0.7)
     assert stored(store, held)["result"] == {"status": "new"}
+
+
+def test_a_mirror_shows_what_reading_everything_shows(store, let_pass):
+    """Through a whole life: started, lost, resumed further back, stopped, taken up, deleted."""
+    mirror = Mirror()
+
+    def agree():
+        mirrored = Followed(
+            lambda step, since: (list(store.reported("digits", step=step, since=since)), since),
+            mirror,
+        )
+        anew = History(lambda step: store.reported("digits", step=step))
+        assert mirrored.curves() == anew.curves()
+        for step in (1, 2, 3):
+            one, other = mirrored.rung(step), anew.rung(step)
+            assert [len(one), one.n_better(0.75, 0), one.stopped_among_best(9)] == [
+                len(other), other.n_better(0.75, 0), other.stopped_among_best(9)
+            ]  # fmt: skip
+        return len(anew.curves())
+
+    assert agree() == 0
+    claimed(store, exp_key="other")
+    held = claimed(store)
+    assert agree() == 0
+    store.report(held, curve(0.9, 0.7, 0.6))
+    trial = stopped(store, 0.8, 0.75)
+    assert agree() == 2
+    let_pass(3600)
+    store.requeue_expired()
+    again = Claim.of(store.claim("node2:20:b", exp_key="digits"))
+    store.report(again, curve(0.95))
+    assert agree() == 2
+    [tid] = store.allocate_tids(1)
+    store.insert([continuation(trial, tid)])
+    assert agree() == 2
+    store.cancel("digits", [tid])
+    assert agree() == 2
+    store.finish(again, STOPPED)
+    assert agree() == 2
+    store.delete("digits")
+    assert agree() == 0
+    stopped(store, 0.5)
+    assert agree() == 1
 
 
 # --- continuations -------------------------------------------------------------------------

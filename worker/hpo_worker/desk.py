@@ -3,7 +3,7 @@
     objective         sha256        -> what to rebuild the objective from, once its signature holds
     checkpoint        result        -> None; publishes a partial result
     report            [{step, loss}] -> None; publishes the learning curve so far
-    reported          step or None  -> the experiment's learning curves; see `Store.reported`
+    reported          step or None, horizon -> learning curves beyond it, and the horizon now
     save_checkpoint   bytes         -> None; kept for a later attempt, or whoever takes it up
     load_checkpoint                 -> bytes or None
     attachment        name          -> bytes
@@ -32,7 +32,7 @@ from hpo.exceptions import (
 from hpo.objective import Verified, verify
 from hpo.reports import MAX_REPORTS, as_loss, as_step
 from hpo.signing import KeyRing, load_keys
-from hpo.store.base import Store
+from hpo.store.base import Horizon, Store
 from hpo_worker.outcome import Interruption
 
 T = TypeVar("T")
@@ -131,9 +131,14 @@ class Desk:
         sound = [{"step": as_step(one["step"]), "loss": as_loss(one["loss"])} for one in reports]
         self._store.report(self._held, sound)
 
-    def _reported(self, step: int | None) -> list[Document]:
+    def _reported(self, step: int | None, since: Horizon) -> tuple[list[Document], Horizon]:
         at_step = None if step is None else as_step(step)
-        return list(self._store.reported(self._trial["exp_key"], step=at_step))
+        if not isinstance(since, Horizon):
+            raise TypeError(f"a horizon is asked for, not {type(since).__name__}")
+        # A repeated question starts where the first one did.
+        horizon = since.copy()
+        found = list(self._store.reported(self._trial["exp_key"], step=at_step, since=horizon))
+        return found, horizon
 
     def _save_checkpoint(self, payload: bytes) -> None:
         # Attachments have no fence of their own: a worker that lost the trial must not

@@ -23,8 +23,10 @@ from hpo.ctrl import Ctrl
 from hpo.document import Document, Tid, active_values, plain
 from hpo.domain import Domain
 from hpo.exceptions import UnloadableObjective, UntrustedObjective
+from hpo.mirror import Mirror
 from hpo.objective import unpack
 from hpo.reports import Report
+from hpo.store.base import Horizon
 from hpo_worker.outcome import Done, Interruption, Outcome, Raised, Refused, Unloadable
 
 # An objective often holds its data; a worker that serves many experiments keeps a few.
@@ -57,6 +59,7 @@ class Evaluation:
         self._ask = ask
         # By experiment as well: an objective is good for none but its own.
         self._domains: OrderedDict[tuple[str | None, str | None], Domain] = OrderedDict()
+        self._mirrors: OrderedDict[str | None, Mirror] = OrderedDict()
 
     def evaluate(self, trial: Document, workdir: str | None) -> Outcome:
         """Call the trial's objective.
@@ -75,7 +78,7 @@ class Evaluation:
             if isinstance(error, UntrustedObjective) and error.is_misplaced:
                 return Refused(str(error))
             return Unloadable(str(error) or "importing the objective's module called sys.exit()")
-        channel = WorkerChannel(self._ask)
+        channel = WorkerChannel(self._ask, self._mirror(trial["exp_key"]))
         try:
             with channel, _working_in(workdir or _own_workdir(domain, trial)):
                 ctrl = Ctrl(None, trial, channel=channel)
@@ -85,6 +88,13 @@ class Evaluation:
         # Whatever the objective raises, sys.exit() and KeyboardInterrupt included, is its trial's.
         except BaseException as error:
             return raised(error)
+
+    def _mirror(self, exp_key: str | None) -> Mirror:
+        mirror = self._mirrors.setdefault(exp_key, Mirror())
+        self._mirrors.move_to_end(exp_key)
+        if len(self._mirrors) > MAX_LOADED_OBJECTIVES:
+            self._mirrors.popitem(last=False)
+        return mirror
 
     def _domain(self, exp_key: str | None, sha256: str | None) -> Domain:
         name = (exp_key, sha256)
@@ -98,10 +108,14 @@ class Evaluation:
 
 
 class WorkerChannel:
-    """What `Ctrl` offers, carried to the worker; open while the trial is evaluated."""
+    """What `Ctrl` offers, carried to the worker; open while the trial is evaluated.
 
-    def __init__(self, ask: Ask) -> None:
-        self._ask_worker = ask
+    Attributes:
+        mirror: what has been read of the experiment's learning curves.
+    """
+
+    def __init__(self, ask: Ask, mirror: Mirror) -> None:
+        self._ask_worker, self.mirror = ask, mirror
         self._is_open = False
 
     def __enter__(self) -> WorkerChannel:
@@ -125,9 +139,9 @@ class WorkerChannel:
         """Publish the learning curve of the running trial."""
         self._ask("report", list(reports))
 
-    def reported(self, step: int | None) -> list[Document]:
-        """The learning curves of the running trial's experiment."""
-        found: list[Document] = self._ask("reported", step)
+    def reported(self, step: int | None, since: Horizon) -> tuple[list[Document], Horizon]:
+        """The learning curves of the running trial's experiment beyond a horizon."""
+        found: tuple[list[Document], Horizon] = self._ask("reported", step, since)
         return found
 
     def save_checkpoint(self, payload: bytes) -> None:

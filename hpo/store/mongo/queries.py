@@ -412,6 +412,14 @@ def reported(exp_key: str | None, step: int | None) -> Filter:
     }
 
 
+def open_or_added(exp_key: str | None, horizon: Horizon) -> Filter:
+    """Trials that were open at the horizon, whatever they are now, or were inserted after it."""
+    followed = list(horizon.new | horizon.running)
+    was_open = {"exp_key": exp_key, "tid": {"$in": followed}, "number": {"$gte": 0}}
+    added = added_since(exp_key, horizon)
+    return {"$or": [was_open, added]} if followed else added
+
+
 def reported_fields(step: int | None) -> dict[str, Any]:
     """What `Store.reported` reads; of the reports the first one at `step` or later."""
     fields: dict[str, Any] = {"_id": 0, **dict.fromkeys(REPORTED_FIELDS, 1)}

@@ -424,11 +424,29 @@ class MongoStore:
                 with translated(self.hosts):
                     yield from cursor
 
-    def reported(self, exp_key: str | None, *, step: int | None = None) -> Iterator[Document]:
+    def reported(
+        self, exp_key: str | None, *, step: int | None = None, since: Horizon | None = None
+    ) -> Iterator[Document]:
         """Yield the trials that have reported, each with its learning curve."""
+        if since is not None:
+            return self._reported_since(exp_key, step, since)
         query, fields = queries.reported(exp_key, step), queries.reported_fields(step)
         found = self._stream(lambda: self.jobs.find(query, fields, batch_size=BATCH_SIZE))
         return self._aside.sound(found, REPORTED_FIELDS)
+
+    def _reported_since(
+        self, exp_key: str | None, step: int | None, horizon: Horizon
+    ) -> Iterator[Document]:
+        horizon.enter(self._registry.experiment(exp_key).epoch)
+        query, fields = queries.open_or_added(exp_key, horizon), queries.reported_fields(step)
+        found = self._patiently(lambda: list(self.jobs.find(query, fields)))
+        for trial in found:
+            if not trial.get("reports") or "last_report" not in trial:
+                # Where nothing was reported a document has no empty list.
+                trial.pop("reports", None)
+        for trial in self._aside.sound(found, REPORTED_FIELDS):
+            horizon.see(trial)
+            yield trial
 
     def count(
         self, exp_key: str | None, states: Collection[int], *, all_experiments: bool = False
