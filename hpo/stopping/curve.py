@@ -11,6 +11,7 @@ Source: Hyper-Engine, whose words these are.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,28 +69,38 @@ class CurveRule(Rule):
             return False
         if curve.losses[-1] == math.inf:
             return True
-        complete = [one for one in history.curves() if one.is_complete]
+        complete = tuple(one for one in history.curves() if one.is_complete)
         if len(complete) < self.burn_in:
             return False
-        steps = _common_steps(complete)
-        predictor = self._taught(complete, steps)
+        steps, predictor = _taught(self, complete)
         known = _losses_at(curve, [step for step in steps if step <= curve.last_step])
         return known is not None and predictor.stop_condition()([-loss for loss in known])
 
-    def _taught(self, complete: Sequence[Curve], steps: Sequence[int]) -> LinearCurvePredictor:
-        from hpo.surrogate.learning_curve import LinearCurvePredictor
 
-        predictor = LinearCurvePredictor(
-            self.burn_in,
-            self.min_input_size,
-            None if self.loss_limit is None else -self.loss_limit,
-            probability=self.probability,
-        )
-        for one in complete:
-            losses = _losses_at(one, steps)
-            if losses is not None and np.isfinite(losses).all():
-                predictor.add_curve([-loss for loss in losses], -one.best_loss)
-        return predictor
+# The same trials are complete at most decisions. By content, so it holds for any search.
+@functools.lru_cache(maxsize=4)
+def _taught(
+    rule: CurveRule, complete: tuple[Curve, ...]
+) -> tuple[Sequence[int], LinearCurvePredictor]:
+    """The steps that complete curves share, and a predictor that has learnt from them."""
+    from hpo.surrogate.learning_curve import LinearCurvePredictor
+
+    predictor = LinearCurvePredictor(
+        rule.burn_in,
+        rule.min_input_size,
+        None if rule.loss_limit is None else -rule.loss_limit,
+        probability=rule.probability,
+    )
+    steps = _common_steps(complete)
+    found = ((one, _losses_at(one, steps)) for one in complete)
+    teaching = [
+        (one, losses) for one, losses in found if losses is not None and np.isfinite(losses).all()
+    ]
+    predictor.add_curves(
+        [[-loss for loss in losses] for _, losses in teaching],
+        [-one.best_loss for one, _ in teaching],
+    )
+    return steps, predictor
 
 
 def _common_steps(complete: Sequence[Curve]) -> list[int]:

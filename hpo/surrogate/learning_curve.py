@@ -34,7 +34,7 @@ too short to predict from has no result, and one longer than the stored ones fai
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -155,22 +155,34 @@ class BaseCurvePredictor:
         Raises:
             InvalidOptionValue: the curve is too short, or something is not a finite number.
         """
-        values = _as_curve(curve)
-        final = _as_number("the final value", value)
-        length = self.curve_length or values.size
-        if values.size < max(length, 1):
-            raise InvalidOptionValue(
-                f"the curve has {values.size} values, but a complete one has {length}; add the "
-                "curves of trainings that ran to their end"
-            )
-        if not (np.isfinite(values).all() and math.isfinite(final)):
-            raise InvalidOptionValue(
-                f"curve {values.tolist()!r} with final value {final!r} is not finite; leave out "
-                "trainings that diverged"
-            )
-        self._x = np.vstack([self._x.reshape(-1, length), values[:length]])
-        self._y = np.append(self._y, final)
-        self._saved.save(x=self._x, y=self._y)
+        self.add_curves([curve], [value])
+
+    def add_curves(self, curves: Sequence[npt.ArrayLike], values: Sequence[float]) -> None:
+        """Learn from several complete curves at once; see `add_curve`.
+
+        Args:
+            curves, values: as many of the one as of the other.
+        """
+        length, rows, finals = self.curve_length, [], []
+        for curve, value in zip(curves, values, strict=True):
+            row, final = _as_curve(curve), _as_number("the final value", value)
+            length = length or row.size
+            if row.size < max(length, 1):
+                raise InvalidOptionValue(
+                    f"the curve has {row.size} values, but a complete one has {length}; add the "
+                    "curves of trainings that ran to their end"
+                )
+            if not (np.isfinite(row).all() and math.isfinite(final)):
+                raise InvalidOptionValue(
+                    f"curve {row.tolist()!r} with final value {final!r} is not finite; leave out "
+                    "trainings that diverged"
+                )
+            rows.append(row[:length])
+            finals.append(final)
+        if rows:
+            self._x = np.vstack([self._x.reshape(-1, length), *rows])
+            self._y = np.append(self._y, finals)
+            self._saved.save(x=self._x, y=self._y)
 
     def predict(self, curve: npt.ArrayLike) -> Prediction | None:
         """The final value of a curve of which this much is known, and a bound of its error.
@@ -215,9 +227,9 @@ class LinearCurvePredictor(BaseCurvePredictor):
         self.probability = None if probability is None else _as_probability(probability)
         self._models: dict[int, tuple[Floats, float]] = {}
 
-    def add_curve(self, curve: npt.ArrayLike, value: float) -> None:
-        """Learn from a complete curve, and save it; see `BaseCurvePredictor.add_curve`."""
-        super().add_curve(curve, value)
+    def add_curves(self, curves: Sequence[npt.ArrayLike], values: Sequence[float]) -> None:
+        """Learn from complete curves, and save them; see `BaseCurvePredictor.add_curve`."""
+        super().add_curves(curves, values)
         self._models.clear()
 
     def predict(self, curve: npt.ArrayLike) -> Prediction | None:

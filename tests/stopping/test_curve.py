@@ -41,6 +41,16 @@ def test_an_explicit_limit_takes_the_place_of_the_best():
     assert experiment.asks(CurveRule(loss_limit=0.4), 0)
 
 
+def test_what_a_trial_teaches_holds_from_its_end_on():
+    experiment, rule = taught(), CurveRule()
+    experiment.train(0, *falling(0.05)[:4])
+    assert not experiment.asks(rule, 0)
+
+    experiment.train(99, *falling(0.01), end="ok")
+
+    assert experiment.asks(rule, 0)
+
+
 def test_noisy_curves_are_stopped_only_beyond_the_error_of_the_forecast():
     rng = np.random.default_rng(0)
     experiment = Experiment()

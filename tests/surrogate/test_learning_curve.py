@@ -32,6 +32,18 @@ def taught(curves, **options):
     return predictor
 
 
+def test_several_curves_at_once_teach_what_they_teach_one_by_one():
+    curves = saturating(12, 8)
+    at_once = LinearCurvePredictor()
+    at_once.add_curves(curves[:5], curves[:5].max(axis=1))
+    at_once.add_curves(curves[5:], curves[5:].max(axis=1))
+
+    assert at_once.predict(curves[0, :4]) == taught(curves).predict(curves[0, :4])
+    with pytest.raises(InvalidOptionValue, match="not finite"):
+        at_once.add_curves([curves[0], [np.nan] * 8], [1.0, 1.0])
+    assert at_once.curves_number == 12
+
+
 # --- the fit ------------------------------------------------------------------------
 
 
