@@ -25,6 +25,7 @@ Where the objective runs decides how its words travel: beside the trials
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, Protocol
@@ -48,8 +49,8 @@ from hpo.store.base import Horizon
 
 logger = logging.getLogger(__name__)
 
-# Reports that come faster are written together.
-REPORT_INTERVAL_SECS = 0.1
+# Reports that come faster are written together. A worker stores them less often still.
+REPORT_INTERVAL_SECS = 0.01
 
 
 class Channel(Protocol):
@@ -122,6 +123,17 @@ class TrialsChannel:
         return checkpoints.find_checkpoint(self._trials.store, self._current_trial)
 
 
+# (seconds, function) -> None: calls the function after that time, while other things go on.
+Later = Callable[[float, Callable[[], None]], None]
+
+
+def _in_a_thread(secs: float, act: Callable[[], None]) -> None:
+    timer = threading.Timer(secs, act)
+    # A process does not live on for its sake.
+    timer.daemon = True
+    timer.start()
+
+
 class Ctrl:
     """Control object handed to a running objective.
 
@@ -144,17 +156,20 @@ class Ctrl:
         *,
         channel: Channel | None = None,
         clock: Callable[[], float] = time.monotonic,
+        later: Later = _in_a_thread,
     ) -> None:
         self.trials = trials
         self.current_trial = current_trial
         self._channel = channel if channel is not None else TrialsChannel(trials, current_trial)
-        self._clock = clock
+        self._clock, self._later = clock, later
         self._stopper: Any = None
         self._curve = LearningCurve(self._reports_before())
         # No rule decides again about what was settled before this trial took up another.
         self._settled_step = int((current_trial or {}).get("settled_step", -1))
         self._asked_step = self._last_step()
-        self._is_unwritten = False
+        # Of the curve, and of what follows: what was left unwritten is written by a thread.
+        self._writing = threading.Lock()
+        self._is_unwritten = self._is_put_off = False
         self._written_at = -REPORT_INTERVAL_SECS
         self._is_stopped = False
 
@@ -184,9 +199,8 @@ class Ctrl:
     def report(self, step: int, loss: float) -> None:
         """Say how good the configuration is after so much training.
 
-        It is stored at once, or, within a tenth of a second of the one before, together
-        with the next; at the latest when the rule decides, a checkpoint is saved or the
-        objective returns.
+        It is stored soon, within a tenth of a second, together with what comes meanwhile;
+        and always before the rule looks at others, a checkpoint is saved or the trial ends.
 
         Args:
             step: epochs, batches or whatever was done so far; must rise from report to report.
@@ -194,15 +208,20 @@ class Ctrl:
 
         Raises:
             InvalidReport: the step does not rise, or something is no number.
-            LeaseLost: another worker holds the trial by now; stop evaluating.
+            LeaseLost: another worker holds the trial, as came out by now; stop evaluating.
         """
-        self._curve.append(step, loss)
+        with self._writing:
+            self._curve.append(step, loss)
+            self._is_unwritten = True
         # The trial may have gone back before what it had reported when its worker was lost.
         before = min(self._asked_step, self._last_step() - 1)
         self._asked_step = max(before, self._settled_step)
-        self._is_unwritten = True
-        if self._clock() - self._written_at >= REPORT_INTERVAL_SECS:
+        rest_secs = self._written_at + REPORT_INTERVAL_SECS - self._clock()
+        if rest_secs <= 0:
             self._write_reports()
+        elif not self._is_put_off:
+            self._is_put_off = True
+            self._later(rest_secs, self._write_what_was_put_off)
 
     def should_stop(self) -> bool:
         """Whether the search's stopping rule wants this trial to end now.
@@ -277,9 +296,18 @@ class Ctrl:
             raise _RuleInterrupted(error) from error
 
     def _write_reports(self) -> None:
-        if self._is_unwritten:
-            self._channel.report(self._curve.reports)
-            self._is_unwritten, self._written_at = False, self._clock()
+        with self._writing:
+            if self._is_unwritten:
+                self._channel.report(self._curve.reports)
+                self._is_unwritten, self._written_at = False, self._clock()
+
+    def _write_what_was_put_off(self) -> None:
+        """For an objective that falls silent after reports that came fast."""
+        self._is_put_off = False
+        try:
+            self._write_reports()
+        except Exception as error:  # what is wrong comes up again when the objective asks
+            logger.debug("what was reported last is not written yet: %s", error)
 
     # --- checkpoints ---
 

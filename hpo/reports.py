@@ -9,6 +9,7 @@ objective's business, as long as all of a search count the same.
     a step that is not later      InvalidReport, and the curve stays as it was
     a first report after a        replaces what the lost attempt had reported from that
     lost attempt                  step on; what came before stays
+    reports within 0.1 s          stored together, when that is over
     more than MAX_REPORTS         the curve is thinned
 
 Thinning keeps the first report, the last, the first one at or after each rung

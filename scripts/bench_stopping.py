@@ -17,6 +17,8 @@ measured in a worker's child process, over a real MongoDB.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import json
 import os
 import platform
@@ -29,15 +31,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pymongo
 
 from hpo import Ctrl, MongoTrials, fmin, hp, rand
-from hpo.ctrl import REPORT_INTERVAL_SECS
 from hpo.stopping.asha import ASHA
 from hpo.stopping.base import Stopper
 from hpo.stopping.curve import CurveRule
 from hpo.stopping.hyperband import Hyperband
 from hpo.stopping.median import MedianRule
+from hpo.store.mongo.connection import QUICK
 from hpo.store.mongo.embedded import EmbeddedMongo
+from hpo.store.mongo.url import parse_mongo_url
+from hpo_worker.reporting import STORE_INTERVAL_SECS
 from scripts.bench_queue import AT_MOST, Figure, fresh_database
 from scripts.stopping.curves import N_EPOCHS, TABLES, load_curves
 from scripts.stopping.simulation import Outcome, simulate
@@ -161,14 +166,17 @@ _N_STORED, _N_COALESCED = 40, 500
 
 
 def report_costs() -> Iterator[Figure]:
-    """Milliseconds of `ctrl.report` and `ctrl.should_stop` in a worker, over MongoDB."""
+    """Milliseconds of `ctrl.report` and `ctrl.should_stop` in a worker, over MongoDB.
+
+    Beside them those of a bare update of a document, from the same process in turn.
+    """
     with (
         tempfile.TemporaryDirectory(prefix="hpo-bench-") as directory,
         EmbeddedMongo.join_or_start(directory) as server,
         fresh_database(server.url, "reports") as url,
     ):
         fmin(
-            reporting_objective,
+            functools.partial(reporting_objective, url=url),
             {"x": hp.uniform("x", 0, 1), "ctrl": Ctrl},
             algo=rand.suggest,
             max_evals=1,
@@ -183,33 +191,62 @@ def report_costs() -> Iterator[Figure]:
             result = trials.results[0]
         finally:
             trials.close()
-    yield Figure("a report that is stored at once, median", result["stored_ms"], "ms", AT_MOST,
-                 REPORT_MS)  # fmt: skip
-    yield Figure("a report that is stored with the next, median", result["coalesced_ms"], "ms",
-                 AT_MOST, REPORT_MS)  # fmt: skip
+    stored, coalesced, bare = (result[f"{name}_ms"] for name in ("stored", "coalesced", "bare"))
+    yield Figure("a report after a rest, median", stored, "ms", AT_MOST, REPORT_MS)
+    yield Figure("a report after another, median", coalesced, "ms", AT_MOST, REPORT_MS)
+    yield Figure("a bare update of a document, median", bare, "ms")
+    yield Figure("a report after a rest as a share of a bare update", stored / bare, "x")
 
 
-def reporting_objective(config: Mapping[str, Any]) -> dict[str, Any]:
+def reporting_objective(config: Mapping[str, Any], url: str) -> dict[str, Any]:
     """Reports, and asks whether to stop; slowly, and as fast as it can."""
     ctrl = config["ctrl"]
+    reports = [{"step": step, "loss": 1.0 / (1 + step)} for step in range(_N_STORED)]
 
     def report(step: int) -> None:
         ctrl.report(step, 1.0 / (1 + step))
         ctrl.should_stop()
 
-    stored = _median_ms(report, range(_N_STORED), rest_secs=1.1 * REPORT_INTERVAL_SECS)
-    coalesced = _median_ms(report, range(_N_STORED, _N_STORED + _N_COALESCED), rest_secs=0.0)
-    return {"status": "ok", "loss": 0.0, "stored_ms": stored, "coalesced_ms": coalesced}
+    with bare_collection(url) as collection:
+
+        def update(step: int) -> None:
+            changed = {"reports": reports[: step + 1], "last_report": reports[step]}
+            collection.update_one({"_id": 0}, {"$set": changed}, upsert=True)
+
+        stored, bare = _medians_ms((report, update), range(_N_STORED), 1.1 * STORE_INTERVAL_SECS)
+    steps = range(_N_STORED, _N_STORED + _N_COALESCED)
+    (coalesced,) = _medians_ms((report,), steps, rest_secs=0.0)
+    return {
+        "status": "ok",
+        "loss": 0.0,
+        "stored_ms": stored,
+        "coalesced_ms": coalesced,
+        "bare_ms": bare,
+    }
 
 
-def _median_ms(call: Callable[[int], None], steps: Sequence[int], rest_secs: float) -> float:
-    times = []
+@contextlib.contextmanager
+def bare_collection(url: str) -> Iterator[Any]:
+    """A collection beside the trials, in pymongo's hands, with the write concern of reports."""
+
+    address = parse_mongo_url(url)
+    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(address.url)
+    with client:
+        yield client[address.database].get_collection("bare", write_concern=QUICK)
+
+
+def _medians_ms(
+    calls: Sequence[Callable[[int], None]], steps: Sequence[int], rest_secs: float
+) -> list[float]:
+    """The median time of each call, all called in turn and each after a rest."""
+    times: list[list[float]] = [[] for _ in calls]
     for step in steps:
-        time.sleep(rest_secs)
-        start = time.perf_counter()
-        call(step)
-        times.append(1e3 * (time.perf_counter() - start))
-    return statistics.median(times)
+        for of_call, call in zip(times, calls, strict=True):
+            time.sleep(rest_secs)
+            start = time.perf_counter()
+            call(step)
+            of_call.append(1e3 * (time.perf_counter() - start))
+    return [statistics.median(each) for each in times]
 
 
 if __name__ == "__main__":

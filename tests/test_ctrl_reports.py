@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 
 import pytest
 
@@ -19,8 +20,22 @@ class Clock:
 
     secs = 0.0
 
+    def __init__(self):
+        self.put_off = []
+
     def __call__(self):
         return self.secs
+
+    def call_later(self, secs, act):
+        self.put_off.append((self.secs + secs, act))
+
+    def go_on_to(self, secs):
+        """Let time pass, and what was to be done meanwhile be done."""
+        self.secs = secs
+        due = [act for at, act in self.put_off if at <= secs]
+        self.put_off = [(at, act) for at, act in self.put_off if at > secs]
+        for act in due:
+            act()
 
 
 class Parent:
@@ -81,7 +96,9 @@ def parent():
 
 @pytest.fixture
 def ctrl(parent, clock):
-    return Ctrl(None, {**new_trial(7), "number": 3}, channel=parent, clock=clock)
+    return Ctrl(
+        None, {**new_trial(7), "number": 3}, channel=parent, clock=clock, later=clock.call_later
+    )
 
 
 # --- when reports are written ----------------------------------------------------------------
@@ -95,11 +112,66 @@ def test_a_report_is_written_at_once(ctrl, parent):
 
 def test_reports_that_come_fast_are_written_together(ctrl, parent, clock):
     for step in range(1, 101):
-        clock.secs += 0.01
+        clock.secs += 0.001
         ctrl.report(step, 1.0 / step)
 
     assert 9 <= len(parent.written) <= 11
     assert parent.written[-1] == list(range(1, parent.written[-1][-1] + 1))
+
+
+def test_a_report_is_written_soon_when_no_other_follows(ctrl, parent, clock):
+    for step in (1, 2, 3):
+        ctrl.report(step, 1.0 / step)
+
+    clock.go_on_to(0.009)
+    assert parent.written == [[1]]
+    clock.go_on_to(0.011)
+    assert parent.written == [[1], [1, 2, 3]]
+    assert clock.put_off == []
+
+
+def test_reports_that_are_written_already_are_not_written_again(ctrl, parent, clock):
+    ctrl.report(1, 0.5)
+    ctrl.report(2, 0.4)
+    ctrl.save_checkpoint(b"weights")
+    clock.go_on_to(1.0)
+
+    assert parent.written == [[1], [1, 2]]
+
+
+def test_what_a_thread_could_not_write_is_written_with_the_next(ctrl, parent, clock):
+    ctrl.report(1, 0.5)
+    write, parent.report = parent.report, failing
+    ctrl.report(2, 0.4)
+    clock.go_on_to(1.0)
+    parent.report = write
+    assert parent.written == [[1]]
+
+    ctrl.report(3, 0.3)
+
+    assert parent.written == [[1], [1, 2, 3]]
+
+
+def failing(reports):
+    raise ConnectionError("the worker is gone")
+
+
+def test_a_thread_writes_what_an_objective_left_behind():
+    is_written = threading.Event()
+
+    class Telling(Parent):
+        def report(self, reports):
+            super().report(reports)
+            if len(reports) == 2:
+                is_written.set()
+
+    parent = Telling()
+    ctrl = Ctrl(None, {**new_trial(7), "number": 3}, channel=parent)
+    ctrl.report(1, 0.5)
+    ctrl.report(2, 0.4)
+
+    assert is_written.wait(30)
+    assert parent.written == [[1], [1, 2]]
 
 
 def test_no_report_is_lost_at_the_end(ctrl, parent):

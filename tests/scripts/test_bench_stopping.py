@@ -205,11 +205,13 @@ def test_what_is_measured_are_the_rules_that_searches_use():
     assert isinstance(bench_stopping.RULES["curve"], CurveRule)
 
 
-def test_a_report_is_timed_alone(monkeypatch):
-    rests = []
-    monkeypatch.setattr("time.sleep", rests.append)
+def test_calls_are_timed_in_turn_and_each_alone(monkeypatch):
+    happened = []
+    monkeypatch.setattr("time.sleep", happened.append)
 
-    median = bench_stopping._median_ms(lambda step: None, range(5), rest_secs=0.1)
+    medians = bench_stopping._medians_ms(
+        (lambda step: happened.append("a"), lambda step: happened.append("b")), range(2), 0.1
+    )
 
-    assert rests == [0.1] * 5
-    assert 0 <= median < 5
+    assert happened == [0.1, "a", 0.1, "b", 0.1, "a", 0.1, "b"]
+    assert all(0 <= median < 5 for median in medians)

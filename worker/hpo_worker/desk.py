@@ -2,7 +2,7 @@
 
     objective         sha256        -> what to rebuild the objective from, once its signature holds
     checkpoint        result        -> None; publishes a partial result
-    report            [{step, loss}] -> None; publishes the learning curve so far
+    report            [{step, loss}] -> None; the learning curve so far, published soon
     reported          step or None, horizon -> learning curves beyond it, and the horizon now
     save_checkpoint   bytes         -> None; kept for a later attempt, or whoever takes it up
     load_checkpoint                 -> bytes or None
@@ -16,6 +16,7 @@ An objective's code is not trusted to ask for anything else.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -34,6 +35,9 @@ from hpo.reports import MAX_REPORTS, as_loss, as_step
 from hpo.signing import KeyRing, load_keys
 from hpo.store.base import Horizon, Store
 from hpo_worker.outcome import Interruption
+from hpo_worker.reporting import Reporter
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -67,6 +71,7 @@ class Desk:
         self._may_unpickle, self._keys = may_unpickle, keys
         self._held, self._lease_secs = Claim.of(trial), lease_secs
         self.has_lost_lease = False
+        self._reporter = Reporter(lambda reports: store.report(self._held, reports))
         self._verbs: dict[str, Callable[..., Any]] = {
             "objective": self._objective,
             "checkpoint": self._checkpoint,
@@ -101,6 +106,20 @@ class Desk:
         except Exception as error:
             raise RuntimeError(f"{verb} failed: {type(error).__name__}: {error}") from error
 
+    def close(self) -> None:
+        """The trial was evaluated: store what it reported last."""
+        self._reporter.close()
+        try:
+            self._insist(self._reporter.flush)
+        except (LeaseLost, ServerUnreachable) as error:
+            # Whoever writes how the trial ended meets it as well.
+            self.has_lost_lease |= isinstance(error, LeaseLost)
+            logger.debug("what was reported last is not stored: %s", error)
+
+    def abandon(self) -> None:
+        """The trial was not evaluated to an end: store nothing more."""
+        self._reporter.close()
+
     def _objective(self, sha256: str | None) -> Verified:
         if sha256 is None:
             raise UnloadableObjective(
@@ -129,9 +148,10 @@ class Desk:
         if not 0 < len(reports) <= MAX_REPORTS:
             raise TypeError(f"a learning curve has 1 to {MAX_REPORTS} reports, not {len(reports)}")
         sound = [{"step": as_step(one["step"]), "loss": as_loss(one["loss"])} for one in reports]
-        self._store.report(self._held, sound)
+        self._reporter.put(sound)
 
     def _reported(self, step: int | None, since: Horizon) -> tuple[list[Document], Horizon]:
+        self._reporter.flush()
         at_step = None if step is None else as_step(step)
         if not isinstance(since, Horizon):
             raise TypeError(f"a horizon is asked for, not {type(since).__name__}")
@@ -141,6 +161,7 @@ class Desk:
         return found, horizon
 
     def _save_checkpoint(self, payload: bytes) -> None:
+        self._reporter.flush()
         # Attachments have no fence of their own: a worker that lost the trial must not
         # put an old state in place of a newer one.
         self._store.heartbeat(self._held, self._lease_secs)

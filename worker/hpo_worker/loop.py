@@ -294,9 +294,11 @@ class Worker:
             )
         except BaseException:
             # A defect of the worker's own: the trial is innocent.
+            desk.abandon()
             with contextlib.suppress(StoreError):
                 self._store.release(held, "interrupted")
             raise
+        desk.close()
         if isinstance(outcome, Cut) and (desk.has_lost_lease or self._heartbeat.has_lost(held)):
             raise LeaseLost(held.tid, held.owner, held.attempt)
         return outcome
