@@ -116,7 +116,8 @@ def choose_branch(space: Space, observations: Observations, rng: np.random.Gener
     for label in (*space.choices_above(target), target):
         if label in space.active_labels(decided):
             branches = observations.column(label)[rows]
-            decided[label] = bandit.choose_branch(rng, branches, all_losses[rows], deciding[label])
+            tally = bandit.tally_branches(branches, all_losses[rows], deciding[label])
+            decided[label] = bandit.choose_branch(rng, tally)
             rows = rows[branches == decided[label]]
     return decided
 

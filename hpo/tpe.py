@@ -32,7 +32,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -129,10 +129,10 @@ def suggest(
     )  # fmt: skip
     seed_word = as_seed(seed)
     observations = trials.observations()
-    if verbose:
+    if verbose and logger.isEnabledFor(logging.INFO):
         _log_what_is_known(observations)
     provenance = Provenance.of(
-        "tpe", VERSION, asdict(options), seed_word, domain.search_seed, observations
+        "tpe", VERSION, dict(vars(options)), seed_word, domain.search_seed, observations
     )
     if any(tid in observations for tid in new_ids):
         # Proposals for trials that exist already must not overwrite them.

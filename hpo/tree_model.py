@@ -29,7 +29,7 @@ from hpo.observations import Observations
 from hpo.partial import ranking_losses
 from hpo.space import Hyperparameter, Space
 from hpo.surrogate.axes import MOST_VALUES, Axes, Points
-from hpo.surrogate.bandit import choose_branch
+from hpo.surrogate.bandit import Tally, choose_branch, tally_branches
 from hpo.surrogate.joint import JointParzen
 from hpo.surrogate.smoothing import smoothed_losses
 from hpo.surrogate.split import count_below, fraction_below, least
@@ -50,6 +50,8 @@ _WIDE_PRIOR_WEIGHT = 5.0
 _MAX_SMOOTHED = 500
 # So many suggestions' candidates are scored in one go: more would not fit the cache.
 _LOTS_AT_ONCE = 8
+# Scaled coordinates farther from 0 count as this far when suggestions keep their distance.
+_FARTHEST = 1e6
 # So many estimators are kept for each experiment: one trial more often changes neither of
 # them, and a conditional space has two for every branch.
 _MAX_FITS = 32
@@ -97,6 +99,7 @@ class History:
         self.axes = axes_of(space)
         self.observations = observations
         self._kept = Kept.of(observations, space)
+        self._tallies: dict[tuple[str, Branch], Tally | None] = {}
         self.rows = known_rows(observations)
         self.losses = ranking_losses(observations)[self.rows]
         variances = observations.loss_variances[self.rows]
@@ -109,19 +112,33 @@ class History:
         if not deciding:
             return ()
         target = list(deciding)[int(rng.integers(len(deciding)))]
-        decided: dict[str, int] = {}
-        rows, losses = self.rows, self.losses
+        decided: Branch = ()
         for label in (*self.space.choices_above(target), target):
-            if label not in self.space.active_labels(decided):
-                continue
-            branches = self.observations.column(label)[rows]
-            decided[label] = choose_branch(rng, branches, losses, deciding[label])
-            is_inside = branches == decided[label]
-            rows, losses = rows[is_inside], losses[is_inside]
-        return tuple(decided.items())
+            tally = self._tally(label, decided)
+            if tally is not None:
+                decided += ((label, choose_branch(rng, tally)),)
+        return decided
+
+    def _tally(self, label: str, decided: Branch) -> Tally | None:
+        """How the branches of a choice did, the choices above it decided; None if it is inactive.
+
+        Counted once, because many suggestions may be made from the same trials.
+        """
+        key = (label, decided)
+        if key not in self._tallies:
+            above, found = dict(decided), None
+            if label in self.space.active_labels(above):
+                places = self.inside(above)
+                branches = self.observations.column(label)[self.rows[places]]
+                n_branches = self.space.deciding_choices[label]
+                found = tally_branches(branches, self.losses[places], n_branches)
+            self._tallies[key] = found
+        return self._tallies[key]
 
     def inside(self, decided: Mapping[str, int]) -> Rows:
         """Places in `rows` of the trials that took these branches."""
+        if not decided:
+            return np.arange(len(self.rows))
         is_inside = np.ones(len(self.rows), dtype=np.bool_)
         for label, branch in decided.items():
             is_inside &= self.observations.column(label)[self.rows] == branch
@@ -200,7 +217,7 @@ class Model:
     def __init__(self, history: History, decided: Mapping[str, int]) -> None:
         self.history, self.decided = history, decided
         options = history.options
-        self._places = history.inside(decided) if decided else np.arange(len(history.rows))
+        self._places = history.inside(decided)
         losses = history.losses[self._places] if decided else history.losses
         if options.gamma is None:
             n_losses = int(np.count_nonzero(~np.isnan(losses)))
@@ -296,7 +313,6 @@ class Candidates:
     """Draws from l, and what both estimators say of them.
 
     Attributes:
-        columns: {label: value}, active or not; arrays of shape (C,).
         is_active: {label: in which candidates it is active}, arrays of shape (C,).
         points: the candidates as the estimators see them.
         log_l, log_g: of each candidate; shape (C,).
@@ -319,19 +335,28 @@ class Candidates:
             ends = coordinates.cells(x[discrete])
         elif axes.slots.axes:
             u[discrete] = np.take_along_axis(axes.slots.middles, numbers, axis=1)
-        self.columns = dict(zip(coordinates.numeric, x, strict=True))
-        self.columns.update(zip(coordinates.options, codes.copy(), strict=True))
-        self.is_active = space.active_masks(self.columns, n)
+        columns = dict(zip(coordinates.numeric, x, strict=True))
+        columns.update(zip(coordinates.options, codes, strict=True))
+        self._x, self._options = x, codes
+        self.is_active = space.active_masks(columns, n)
         if not space.is_flat:
             for row, label in enumerate(coordinates.numeric):
                 u[row, ~self.is_active[label]] = np.nan
             numbers[np.isnan(u[discrete])] = -1
+            codes = codes.copy()
             for row, label in enumerate(coordinates.options):
                 codes[row, ~self.is_active[label]] = -1
         self.points = Points(u, codes, numbers, ends, is_complete=space.is_flat)
         features = self.points.features(axes)
         self.log_l, self.log_g = (each.log_density(self.points, features) for each in (good, rest))
         self.n_kernels = len(model.kernels_of_rest) + model.history.options.prior_weight
+
+    def numbers_at(self, place: int) -> dict[str, float]:
+        """{label: number} of one candidate, active or not."""
+        coordinates = self.model.history.space.coordinates
+        numbers = dict(zip(coordinates.numeric, self._x[:, place].tolist(), strict=True))
+        numbers.update(zip(coordinates.options, self._options[:, place].tolist(), strict=True))
+        return numbers
 
 
 class Lot:
@@ -362,20 +387,21 @@ class Lot:
 
     def values(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
         """{label: value} of a candidate's active hyperparameters; a choice by index."""
-        space, columns = self.model.history.space, self.drawn.columns
+        space, drawn = self.model.history.space, self.drawn
         place = self.place.start + index
+        numbers = drawn.numbers_at(place)
         if space.coordinates.free:
-            return choose_root_first(space, rng, lambda label, _: columns[label][place].item())
+            return choose_root_first(space, rng, lambda label, _: numbers[label])
         return {
-            label: _as_value(space.hyperparameters[label], columns[label][place].item())
-            for label, is_active in self.drawn.is_active.items()
-            if is_active[place]
+            label: _as_value(parameter, numbers[label])
+            for label, parameter in space.hyperparameters.items()
+            if drawn.is_active[label][place]
         }
 
 
 def _as_value(parameter: Hyperparameter, number: float) -> Any:
     value = parameter.as_value(number)
-    if not parameter.is_integer or parameter.prior is None:
+    if parameter.prior is None or type(value) is float or parameter.options is not None:
         return value
     # Beyond 2^53 a float is not exact enough to stay inside the bounds.
     low, high = parameter.prior.bounds
@@ -388,7 +414,7 @@ class Crowd:
     def __init__(self, lots: Sequence[Lot]) -> None:
         points = [(lot.drawn.points, lot.place) for lot in lots]
         u = np.concatenate([every.u[:, place] for every, place in points], axis=1)
-        self._codes = np.concatenate([every.codes[:, place] for every, place in points], axis=1)
+        codes = np.concatenate([every.codes[:, place] for every, place in points], axis=1)
         self._log_g = np.concatenate([lot.log_g for lot in lots])
         n_candidates = len(lots[0].log_g)
         self._n_kernels = np.repeat([lot.drawn.n_kernels for lot in lots], n_candidates)
@@ -404,29 +430,33 @@ class Crowd:
         widths = np.where(axes.half_cells > 0, 2.0 * axes.half_cells, 1.0)
         peaks = widths / (sigmas * math.sqrt(2.0 * math.pi))
         log_peaks = np.log(np.where(axes.half_cells > 0, np.minimum(peaks, 1.0), peaks))
-        self._is_active = (~np.isnan(u)).astype(np.float64)
-        self._scaled = np.nan_to_num(u / sigmas)
-        self._log_peaks = log_peaks
+        is_active = ~np.isnan(u)
+        # Far out, where squares lose digits, distances need not be exact.
+        scaled = np.nan_to_num(u / sigmas).clip(-_FARTHEST, _FARTHEST)
+        # Products of these are sums over the axes that are active in both points; (M, 3 D).
+        squares = scaled * scaled
+        self._right = np.concatenate([scaled, squares, is_active]).T.copy()
+        weights = (log_peaks - 0.5 * squares) * is_active
+        self._left = np.concatenate([scaled, -0.5 * is_active, weights]).T.copy()
+        self._options = codes.T.copy()
 
     def avoid(self, lot: Lot) -> None:
         """Count what was picked from a lot as one more kernel of every lot's g.
 
         The kernel has the least deviation everywhere, and is not cut at the bounds:
-        near enough, because all it has to do is to keep the next ones away.
+        near enough, because all it has to do is to keep the next ones away. Where a
+        hyperparameter is inactive in either the prior stands, whose density is about 1.
         """
         picked = self._starts[id(lot)] + lot.picked
         # Only those after it are still to be picked from.
         later = slice(self._starts[id(lot)] + len(lot.log_g), None)
-        # Where it is inactive in either the prior stands, whose density is about 1.
-        in_both = self._is_active[:, later] * self._is_active[:, picked, None]
-        distances = (self._scaled[:, later] - self._scaled[:, picked, None]) * in_both
-        log_kernel = (self._log_peaks * in_both - 0.5 * distances * distances).sum(axis=0)
-        is_elsewhere = (self._codes[:, later] != self._codes[:, picked, None]).any(axis=0)
+        log_kernel = self._right[later] @ self._left[picked]
+        is_elsewhere = (self._options[later] != self._options[picked]).any(axis=1)
         log_kernel[is_elsewhere] = -np.inf
         n, log_g = self._n_kernels[later], self._log_g[later]
         np.logaddexp(log_g + np.log(n), log_kernel, out=log_g)
-        log_g -= np.log(n + 1.0)
         n += 1.0
+        log_g -= np.log(n)
 
 
 @functools.lru_cache(maxsize=32)

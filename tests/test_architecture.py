@@ -25,7 +25,7 @@ LAYERS = (
     {"by_name", "document", "pyll", "reports", "sequence", "signing", "surrogate"},
     {"defects", "progress"},
     {"space", "stopping", "store", "observations", "parzen_nodes"},
-    {"hp", "spec", "partial", "provenance", "checkpoints", "outage", "mirror"},
+    {"hp", "spec", "partial", "provenance", "checkpoints", "outage", "mirror", "trial_points"},
     {"trials"},
     {"ctrl", "mongo_trials", "continuations"},
     {"domain"},

@@ -78,6 +78,8 @@ class Coordinates:
         # All but the third kind are computed together, as arrays over the axes.
         self._frozen = {row: p for row, p in enumerate(priors) if isinstance(p, Frozen)}
         self._origin, self._end = _as_columns([_origin_and_end(prior) for prior in priors])
+        self._half_origin = 0.5 * self._origin
+        self._half_width = 0.5 * self._end - self._half_origin
         self._latent_low, self._latent_high = _as_columns(
             [_latent_bounds(prior) for prior in priors]
         )
@@ -104,17 +106,17 @@ class Coordinates:
 
     def from_unit(self, u: Floats) -> Floats:
         """The values at coordinates, shape (D, n); discrete ones are rounded."""
-        z = np.clip((1.0 - u) * self._origin + u * self._end, self._latent_low, self._latent_high)
+        z = (1.0 - u) * self._origin + u * self._end
+        _limit(z, self._latent_low, self._latent_high)
         if self._log_rows.size:
-            z[self._log_rows] = np.exp(np.clip(z[self._log_rows], SMALLEST_LOG, LARGEST_LOG))
+            z[self._log_rows] = np.exp(_limit(z[self._log_rows], SMALLEST_LOG, LARGEST_LOG))
         step, discrete = self._step[self._discrete], z[self._discrete]
         if discrete.size:
             with np.errstate(over="ignore", invalid="ignore"):
                 n_steps = np.rint(discrete / step)
-                discrete[:] = np.where(np.isfinite(n_steps), n_steps * step, discrete)
+                np.multiply(n_steps, step, out=discrete, where=np.isfinite(n_steps))
             # Halfway between two values rounding may leave the range.
-            within = (self._lowest[self._discrete], self._highest[self._discrete])
-            np.clip(discrete, *within, out=discrete)
+            _limit(discrete, self._lowest[self._discrete], self._highest[self._discrete])
         for row, prior in self._frozen.items():
             z[row] = prior.ppf(np.clip(u[row], LEAST_QUANTILE, 1.0 - LEAST_QUANTILE))
         return z
@@ -146,11 +148,12 @@ class Coordinates:
             Shape of `x`, -1 where inactive; meaningless where `all_cells` has none. What
             lies outside the bounds counts as on them.
         """
-        step, lowest = self._step[self._discrete], self._lowest[self._discrete]
-        inside = np.minimum(np.maximum(x, lowest), self._highest[self._discrete])
+        lowest, highest = self._lowest[self._discrete], self._highest[self._discrete]
+        step, inside = self._step[self._discrete], _limit(x.copy(), lowest, highest)
         with np.errstate(invalid="ignore", over="ignore"):
             n_steps = np.rint(inside / step) - np.rint(lowest / step)
-        return np.where((n_steps >= 0) & (n_steps < 2**53), n_steps, -1.0).astype(np.int64)
+        # NaN is not below the limit either.
+        return np.where(n_steps < 2**53, n_steps, -1.0).astype(np.int64)
 
     def all_cells(self, limit: int) -> list[tuple[Floats, Floats, Floats] | None]:
         """All the cells of each discrete axis: lower ends, upper ends and values themselves.
@@ -186,12 +189,13 @@ class Coordinates:
         return self._affine(edges, self._discrete)
 
     def _affine(self, z: Floats, rows: slice) -> Floats:
-        """Equations (1) and (2)."""
-        origin = self._origin[rows]
-        inside = np.clip(z, self._latent_low[rows], self._latent_high[rows])
+        """Equations (1) and (2); overwrites its argument."""
+        inside = _limit(z, self._latent_low[rows], self._latent_high[rows])
         # Halved, because the difference of huge bounds is infinite.
-        u: Floats = (0.5 * inside - 0.5 * origin) / (0.5 * self._end[rows] - 0.5 * origin)
-        return u
+        inside *= 0.5
+        inside -= self._half_origin[rows]
+        inside /= self._half_width[rows]
+        return inside
 
     def log_jacobian(self, row: int, x: Floats) -> Floats:
         """log du/dx at values of one continuous hyperparameter, shape of `x`.
@@ -201,8 +205,7 @@ class Coordinates:
         """
         if row >= self.n_continuous or row in self._frozen:
             return np.zeros_like(x)
-        width = 0.5 * self._end[row] - 0.5 * self._origin[row]
-        log_slope = -np.log(width) - math.log(2.0)
+        log_slope = -np.log(self._half_width[row]) - math.log(2.0)
         return np.asarray(log_slope - (np.log(x) if self._is_log[row] else 0.0)) * np.ones_like(x)
 
     @property
@@ -230,6 +233,12 @@ class Coordinates:
         """
         is_option = (columns >= 0) & (columns < self._n_options)
         return np.where(is_option, columns, -1.0).astype(np.int64)
+
+
+def _limit(z: Floats, low: Floats | float, high: Floats | float) -> Floats:
+    """Move what lies outside to the bounds, in place; NaN stays."""
+    np.maximum(z, low, out=z)
+    return np.minimum(z, high, out=z)
 
 
 def _is_choice(parameter: Hyperparameter) -> bool:

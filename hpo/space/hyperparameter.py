@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,16 @@ class Hyperparameter:
         """Whether its values are ints."""
         return self.prior is not None and self.prior.is_integer
 
+    @cached_property
+    def _is_real(self) -> bool:
+        """Whether any float is a value of it."""
+        return self.options is None and not self.is_integer
+
+    @cached_property
+    def _n_options(self) -> int:
+        """How many options it has; 0 unless it is a choice."""
+        return len(self.options or ())
+
     @property
     def is_always_active(self) -> bool:
         """Whether every configuration has a value for it."""
@@ -70,6 +81,11 @@ class Hyperparameter:
             InvalidConfiguration: it is no number, it is not whole although the
                 hyperparameter is, or a choice has no such option.
         """
+        # What algorithms chose is of the right type already.
+        if type(value) is float and self._is_real:
+            return value
+        if type(value) is int and 0 <= value < self._n_options:
+            return value
         if self.prior is None and self.kind not in KINDS:
             return value
         is_scalar = isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0

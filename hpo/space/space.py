@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpo.exceptions import BadSearchSpace, InvalidConfiguration, MissingValue, did_you_mean
-from hpo.pyll import Apply, Evaluation, GarbageCollected, as_apply
+from hpo.pyll import Apply, Evaluation, GarbageCollected, Literal, as_apply
 from hpo.pyll.evaluate import as_branch
 from hpo.space.columns import SpaceColumns
 from hpo.space.compile import compile_space
@@ -187,17 +187,32 @@ class Space:
             InvalidConfiguration: as for `evaluate`.
         """
         checked = self._checked(values)
-        reader = OptionReader(self._evaluation(checked), self._harmless)
+        reader: OptionReader | None = None
         params: dict[str, Any] = {}
         for label in self._active(checked):
             if label not in checked:
                 raise InvalidConfiguration(
                     f"the configuration lacks a value for {label!r}, which is active in it"
                 )
-            options = self.hyperparameters[label].options
-            value = checked[label]
-            params[label] = value if options is None else reader.read(options, int(value))
+            options, value = self.hyperparameters[label].options, checked[label]
+            if options is None:
+                params[label] = value
+            elif label in self._constant_options:
+                params[label] = self._constant_options[label][int(value)]
+            else:
+                reader = reader or OptionReader(self._evaluation(checked), self._harmless)
+                params[label] = reader.read(options, int(value))
         return params
+
+    @cached_property
+    def _constant_options(self) -> dict[str, list[Any]]:
+        """{label: its options, as people read them} of the choices between mere constants."""
+        reader = OptionReader(Evaluation(), self._harmless)
+        return {
+            label: [reader.read(parameter.options, n) for n in range(len(parameter.options))]
+            for label, parameter in self.hyperparameters.items()
+            if parameter.options and all(_is_constant(option) for option in parameter.options)
+        }
 
     @cached_property
     def _harmless(self) -> frozenset[Apply]:
@@ -307,6 +322,13 @@ class Space:
         """sha256, in hexadecimal, of `describe()`: equal for equal spaces, in every process."""
         canonical = json.dumps(self.describe(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _is_constant(node: Apply) -> bool:
+    """Whether it is a number, a text or the like, which no reader can change."""
+    return isinstance(node, Literal) and isinstance(
+        node.obj, (bool, int, float, str, bytes, type(None))
+    )
 
 
 def _branch(switch: Switch, checked: Mapping[str, Any], evaluation: Evaluation) -> int | None:

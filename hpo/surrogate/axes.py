@@ -131,7 +131,7 @@ class Axes:
 
     def _kernels_on(self, is_taken: npt.NDArray[np.bool_], least_sigma: float) -> SlotKernels:
         slots = self.slots
-        columns = np.cumsum(is_taken, axis=1) * is_taken
+        columns: Codes = np.cumsum(is_taken, axis=1, dtype=np.int64) * is_taken
         centres = np.full((len(columns), int(columns.max(initial=0)) + 1), np.nan)
         taken_rows, taken_cells = np.nonzero(is_taken)
         centres[taken_rows, columns[is_taken]] = slots.middles[taken_rows, taken_cells]

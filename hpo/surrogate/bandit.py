@@ -18,23 +18,34 @@ Biometrika 25 (1933).
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from hpo.surrogate.split import split_by_loss
+from hpo.surrogate.split import least
 
 # The share of all trials that counts as good when branches are compared.
 GOOD_FRACTION = 0.03
 
 
-def choose_branch(
-    rng: np.random.Generator,
-    branches: npt.NDArray[np.float64],
-    losses: npt.NDArray[np.float64],
-    n_branches: int,
-) -> int:
-    """Equation (1).
+class Tally(NamedTuple):
+    """What (1) needs of the trials: n_j and g_j, shape (V,) each."""
+
+    n_trials: npt.NDArray[np.int64]
+    n_good_trials: npt.NDArray[np.int64]
+
+
+def choose_branch(rng: np.random.Generator, tally: Tally) -> int:
+    """Equation (1)."""
+    n_trials, n_good = tally
+    return int(rng.beta(1.0 + n_good, 1.0 + n_trials - n_good).argmax())
+
+
+def tally_branches(
+    branches: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], n_branches: int
+) -> Tally:
+    """Count the trials of each branch, and the good ones.
 
     Args:
         branches: branch of each trial, shape (n,); NaN where the choice was inactive.
@@ -44,7 +55,5 @@ def choose_branch(
     is_in = (branches >= 0) & (branches < n_branches)
     codes, own_losses = branches[is_in].astype(np.int64), losses[is_in]
     n_good = max(1, math.ceil(GOOD_FRACTION * np.count_nonzero(~np.isnan(own_losses))))
-    is_good = split_by_loss(own_losses, n_good)
-    n_trials = np.bincount(codes, minlength=n_branches)
-    n_good_trials = np.bincount(codes[is_good], minlength=n_branches)
-    return int(np.argmax(rng.beta(1.0 + n_good_trials, 1.0 + n_trials - n_good_trials)))
+    good = codes[least(own_losses, n_good)]
+    return Tally(np.bincount(codes, minlength=n_branches), np.bincount(good, minlength=n_branches))

@@ -43,19 +43,23 @@ def larger_gap_bandwidths(u: Floats, least: npt.ArrayLike = LEAST_SIGMA) -> Floa
     if n == 0:
         return np.ones((n_axes, 0))
     order = flat_order(u)
-    ascending = u.ravel()[order]
+    ascending = u.take(order)
     gaps = np.empty((n_axes, n + 1))
     gaps[:, 0] = gaps[:, -1] = np.nan
     np.subtract(ascending[:, 1:], ascending[:, :-1], out=gaps[:, 1:-1])
     # NaN sorts last, and a gap next to it is none: fmax passes it over.
     larger = np.fmax(gaps[:, :-1], gaps[:, 1:])
-    n_active = n - np.isnan(ascending).sum(axis=1, keepdims=True)
-    smallest = np.minimum(np.maximum(least, (1.0 + n_active) ** -2.0), 1.0)
-    # Without a neighbour, and where inactive, no gap is left.
-    larger[np.isnan(larger)] = 1.0
-    sigmas = np.empty(u.size)
-    sigmas[order] = np.minimum(np.maximum(larger, smallest), 1.0)
-    return sigmas.reshape(u.shape)
+    n_active: int | npt.NDArray[np.int64] = n
+    is_any_inactive = np.isnan(ascending[:, -1]).any()
+    if is_any_inactive:
+        n_active = n - np.isnan(ascending).sum(axis=1, keepdims=True)
+    if is_any_inactive or n == 1:
+        # Without a neighbour, and where inactive, no gap is left.
+        larger[np.isnan(larger)] = 1.0
+    np.maximum(larger, np.maximum(least, (1.0 + n_active) ** -2.0), out=larger)
+    sigmas = np.empty(u.shape)
+    sigmas.put(order, np.minimum(larger, 1.0, out=larger))
+    return sigmas
 
 
 def flat_order(u: Floats) -> npt.NDArray[np.int64]:

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -81,12 +81,13 @@ class JointParzen:
         self.axes = axes
         n_kernels = len(weights) + 1
         # Alone it has all the weight, even a prior that was given none.
-        self.weights = np.append(weights, prior_weight if len(weights) else 1.0)
+        self.weights = np.empty(n_kernels)
+        self.weights[:-1], self.weights[-1] = weights, prior_weight if len(weights) else 1.0
         self.weights /= self.weights.sum()
         # a of (4) for each option of a choice.
         self._smoothing = max(prior_weight, _LEAST_SMOOTHING) / n_kernels
-        self.codes = np.full((len(trials.codes), n_kernels), -1, dtype=np.int64)
-        self.codes[:, :-1] = trials.codes
+        self.codes = np.empty((len(trials.codes), n_kernels), dtype=np.int64)
+        self.codes[:, :-1], self.codes[:, -1] = trials.codes, -1
         split = axes.n_continuous
         self._mus, self._sigmas = self._on_continuous_axes(trials.u[:split], least_sigma)
         # On the discrete axes many trials share a kernel; of each trial its column, (E, K).
@@ -115,25 +116,15 @@ class JointParzen:
             sigmas[:, -1] = 1.0
         return mus, sigmas
 
-    @functools.cached_property
+    @property
     def mus(self) -> Floats:
         """Centre of each kernel on each axis, shape (D, K)."""
-        return self._on_all_axes(self._mus, lambda kernels: kernels.mus)
+        return np.asarray(self._normals[0])
 
-    @functools.cached_property
+    @property
     def sigmas(self) -> Floats:
         """Deviation of each kernel on each axis, shape (D, K)."""
-        return self._on_all_axes(self._sigmas, lambda kernels: kernels.sigmas)
-
-    def _on_all_axes(self, continuous: Floats, of: Callable[[CellKernels], Floats]) -> Floats:
-        if not len(self._columns):
-            return continuous
-        whole = np.empty((len(continuous) + len(self._columns), len(self.weights)))
-        whole[: len(continuous)] = continuous
-        for axes, kernels in self._discrete_kernels:
-            rows = [len(continuous) + axis for axis in axes]
-            whole[rows] = np.take_along_axis(of(kernels), self._columns[axes], axis=1)
-        return whole
+        return np.asarray(self._normals[1])
 
     @property
     def _discrete_kernels(self) -> Iterator[tuple[list[int], CellKernels]]:
@@ -149,7 +140,7 @@ class JointParzen:
     def sample(self, rng: np.random.Generator, n_samples: int) -> tuple[Floats, Codes]:
         """Draw points on all axes, active or not: coordinates (D, C) and codes (O, C)."""
         drawn = draw_indices(rng, self.weights, n_samples)
-        n_axes, n_choices = len(self.mus), len(self.codes)
+        n_axes, n_choices = len(self.axes.low), len(self.codes)
         random = rng.random((n_axes + 2 * n_choices, n_samples))
         return self._draw_numeric(drawn, random[:n_axes]), self._draw_options(
             drawn, random[n_axes:]
@@ -158,25 +149,38 @@ class JointParzen:
     def _draw_numeric(self, kernels: npt.NDArray[np.int64], random: Floats) -> Floats:
         from scipy.special import ndtri
 
-        below, inside = self._masses
-        low, high = self.axes.low, self.axes.high
-        quantiles = below[:, kernels] + random * inside[:, kernels]
-        u = self.mus[:, kernels] + self.sigmas[:, kernels] * ndtri(quantiles)
-        return np.asarray(np.minimum(np.maximum(u, low), high))
+        mus, sigmas, below, inside = self._normals.take(kernels, axis=2)
+        inside *= random
+        inside += below
+        u = ndtri(inside, out=inside)
+        u *= sigmas
+        u += mus
+        np.maximum(u, self.axes.low, out=u)
+        return np.asarray(np.minimum(u, self.axes.high, out=u))
+
+    @functools.cached_property
+    def _normals(self) -> Floats:
+        """`mus`, `sigmas`, and each kernel's mass below and inside the bounds; (4, D, K)."""
+        split = self.axes.n_continuous
+        normals = np.empty((4, len(self.axes.low), len(self.weights)))
+        normals[:2, :split] = self._mus, self._sigmas
+        normals[2:, :split] = self._masses
+        for axes, kernels in self._discrete_kernels:
+            rows, places = [split + axis for axis in axes], np.arange(len(axes))[:, None]
+            columns = self._columns[axes]
+            mus, sigmas = kernels.mus[places, columns], kernels.sigmas[places, columns]
+            normals[0, rows], normals[1, rows] = mus, sigmas
+            normals[2, rows], normals[3, rows] = self._masses_of(rows, mus, sigmas)
+        return normals
 
     @functools.cached_property
     def _masses(self) -> tuple[Floats, Floats]:
-        """Mass of each kernel below the lower bound, and Z, inside the bounds; (D, K)."""
-        if not len(self._columns):
-            return self._continuous_masses
-        return self._masses_of(slice(None), self.mus, self.sigmas)
-
-    @functools.cached_property
-    def _continuous_masses(self) -> tuple[Floats, Floats]:
-        """The same on the continuous axes alone, (D - E, K)."""
+        """Mass of each kernel below the lower bound, and Z, inside the bounds; (D - E, K)."""
         return self._masses_of(slice(0, self.axes.n_continuous), self._mus, self._sigmas)
 
-    def _masses_of(self, rows: slice, mus: Floats, sigmas: Floats) -> tuple[Floats, Floats]:
+    def _masses_of(
+        self, rows: slice | list[int], mus: Floats, sigmas: Floats
+    ) -> tuple[Floats, Floats]:
         from scipy.special import ndtr
 
         # The centre lies inside the bounds, so neither Phi can be deep in the wrong tail.
@@ -262,7 +266,7 @@ class JointParzen:
     @functools.cached_property
     def _normal_terms(self) -> tuple[Floats, Floats, Floats]:
         """Centres, inverse variances, and the logarithm of the density's constant."""
-        constants = -_LOG_SQRT_2PI - np.log(self._sigmas * self._continuous_masses[1])
+        constants = -_LOG_SQRT_2PI - np.log(self._sigmas * self._masses[1])
         return self._mus, 1.0 / (self._sigmas * self._sigmas), constants
 
     def _log_far_normals(self, points: Points) -> Floats | None:
@@ -292,7 +296,8 @@ class JointParzen:
         # An option of probability 0 may have been tried all the same: its log must be a number.
         p0, a = np.maximum(p0, _LEAST_PROBABILITY), self._smoothing * n_options
         smooth = a * p0
-        return np.log(p0), np.log((1.0 + smooth) / (1.0 + a)), np.log(smooth / (1.0 + a))
+        a += 1.0
+        return np.log(p0), np.log((1.0 + smooth) / a), np.log(smooth / a)
 
     def _add_log_cells(self, points: Points, terms: Floats) -> None:
         """Add the part of the discrete axes that have no table to `terms` of shape (K, C)."""
@@ -323,11 +328,14 @@ class JointParzen:
 
 def log_sum_exp(terms: Floats) -> Floats:
     """log(sum(exp(.))) over the first axis, without overflow; overwrites its argument."""
-    peak = terms.max(axis=0)
-    # Where every term is -inf, so is the result, and not NaN.
-    peak[np.isneginf(peak)] = 0.0
+    peak: Floats = terms.max(axis=0)
+    is_something = peak > -np.inf
+    if not is_something.all():
+        # Where every term is -inf, so is the result, and not NaN.
+        peak[is_something] = log_sum_exp(terms[:, is_something])
+        return peak
     terms -= peak
-    np.exp(terms, out=terms)
-    with np.errstate(divide="ignore"):
-        sums: Floats = np.log(terms.sum(axis=0)) + peak
+    sums: Floats = np.exp(terms, out=terms).sum(axis=0)
+    np.log(sums, out=sums)
+    sums += peak
     return sums

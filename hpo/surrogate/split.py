@@ -64,11 +64,16 @@ def least(losses: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.int64]:
     """
     if n <= 0:
         return np.empty(0, dtype=np.int64)
-    places = np.arange(losses.size) if losses.size <= _MANY else _in_least_blocks(losses, n)
-    values = losses[places]
-    # NaN sorts last, behind an infinite loss.
-    n = min(n, int(np.count_nonzero(~np.isnan(values))))
-    return np.asarray(places[np.argsort(values, kind="stable")[:n]])
+    places = None if losses.size <= _MANY else _in_least_blocks(losses, n)
+    values = losses if places is None else losses[places]
+    if n < values.size:
+        # NaN sorts last, behind an infinite loss, and nothing is below it.
+        few = np.flatnonzero(values <= np.partition(values, n - 1)[n - 1])
+        if few.size:
+            values = values[few]
+            places = few if places is None else places[few]
+    order = values.argsort(kind="stable")[: min(n, np.count_nonzero(values == values))]
+    return np.asarray(order if places is None else places[order])
 
 
 def _in_least_blocks(losses: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.int64]:

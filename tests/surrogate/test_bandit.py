@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from hpo.surrogate.bandit import choose_branch
+from hpo.surrogate.bandit import choose_branch, tally_branches
 
 NAN = math.nan
 N_DRAWS = 4000
@@ -17,7 +17,8 @@ N_DRAWS = 4000
 def frequencies(branches, losses, n_branches):
     rng = np.random.default_rng(0)
     arrays = np.array(branches, dtype=float), np.array(losses, dtype=float)
-    drawn = [choose_branch(rng, *arrays, n_branches) for _ in range(N_DRAWS)]
+    tally = tally_branches(*arrays, n_branches)
+    drawn = [choose_branch(rng, tally) for _ in range(N_DRAWS)]
     return np.bincount(drawn, minlength=n_branches) / N_DRAWS
 
 
