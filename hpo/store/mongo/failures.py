@@ -41,8 +41,20 @@ TOO_LARGE_CODES = (10334, 17419, 17420)
 # "$changeStream is only supported on replica sets", and servers that do not know it at all.
 NO_CHANGE_STREAM_CODES = (40573, 40324, 115, 303)
 
-# "No keys found for HMAC", while a set that has just elected has not yet read its keys.
-KEY_NOT_FOUND = 211
+# What passes when a member resigns, stops, or has just been elected. pymongo knows most of them
+# as the loss of a connection, but not where they are the outcome of waiting for a majority.
+PASSING_CODES = frozenset(
+    (
+        *(6, 7, 89, 9001),  # HostUnreachable, HostNotFound, NetworkTimeout, SocketException
+        *(91, 11600),  # ShutdownInProgress, InterruptedAtShutdown
+        *(189, 10107, 13435, 13436),  # PrimarySteppedDown, NotWritablePrimary …
+        *(11601, 11602),  # Interrupted, InterruptedDueToReplStateChange
+        *(134, 262),  # ReadConcernMajorityNotAvailableYet, ExceededTimeLimit
+        # CursorNotFound, QueryPlanKilled, CursorKilled: whoever had begun to answer is gone.
+        *(43, 175, 237),
+        211,  # KeyNotFound: "No keys found for HMAC", as long as they have not been read
+    )
+)
 
 FIRST_PAUSE_SECS = 0.05
 MAX_PAUSE_SECS = 1.0
@@ -52,7 +64,7 @@ def is_passing(error: Exception) -> bool:
     """Worth another try: a primary steps down, a network hiccups, a majority is slow."""
     if isinstance(error, (AutoReconnect, WTimeoutError)):
         return True
-    return isinstance(error, OperationFailure) and error.code == KEY_NOT_FOUND
+    return isinstance(error, OperationFailure) and error.code in PASSING_CODES
 
 
 def in_our_words(error: Exception, where: str) -> HpoError:

@@ -18,13 +18,13 @@ from typing import Any
 from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError, WTimeoutError
+from pymongo.errors import AutoReconnect, BulkWriteError, WTimeoutError
 
 from hpo.document import Document
 from hpo.exceptions import DuplicateTrial, InvalidTrial, Overtaken, StoreError
 from hpo.store.mongo import queries
 from hpo.store.mongo.encoding import encoded
-from hpo.store.mongo.failures import DUPLICATE_KEY, Patience
+from hpo.store.mongo.failures import DUPLICATE_KEY, PASSING_CODES, Patience
 
 # What the store itself writes; a document that comes from elsewhere brings its own.
 _STORE_FIELDS = ("_id", "number", "queue_time")
@@ -120,6 +120,8 @@ class Inserter:
             if not failures and error.details.get("writeConcernErrors"):
                 # Stored, but not yet by a majority: passes, and may be repeated.
                 raise WTimeoutError(_reason(error), details=error.details) from error
+            if failures and failures[0]["code"] in PASSING_CODES:
+                raise AutoReconnect(_reason(error)) from error
             raise StoreError(f"MongoDB did not store the trials: {_reason(error)}") from error
 
 
