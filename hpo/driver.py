@@ -16,33 +16,32 @@ import pickle
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from hpo.continuations import Continuations
 from hpo.ctrl import Ctrl
-from hpo.demand import Demand, WorkersSeen
+from hpo.demand import WorkersSeen
 from hpo.document import Claim, Document, active_values
 from hpo.domain import Domain
-from hpo.exceptions import InvalidOption, Overtaken, ServerUnreachable, SpaceChanged
+from hpo.exceptions import ServerUnreachable, SpaceChanged
 from hpo.leadership import THIS_HOST, Every, Leadership
 from hpo.objective import pack, publish
-from hpo.outage import Outage
+from hpo.outage import DEFAULT_PATIENCE_SECS, Outage
 from hpo.partial import spent_budget
 from hpo.pool import LocalWorkers
-from hpo.progress import Reporter, Snapshot, count, duration, reporting
+from hpo.progress import Reporter, Snapshot, duration, reporting
 from hpo.signing import load_keys
 from hpo.space.changes import space_changes
 from hpo.standing import Standing
 from hpo.store.base import Watch
+from hpo.supply import Supply
 from hpo.trials import Trials
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_PATIENCE_SECS = 600.0
 _TICK_SECS = 1.0
 _GATHERING_SECS = 0.005
 _PROMOTION_SECS = 0.5
@@ -68,6 +67,9 @@ class FMinIter:
         catch_eval_exceptions: go on when the objective raises (workers always do).
         patience_secs: how long a server that is away is waited for, each time.
         start_workers: called with a function that prints a line; starts local workers.
+
+    Attributes:
+        outage: what it does while the server is away.
 
     Source: hyperopt.fmin.FMinIter.
     """
@@ -113,14 +115,10 @@ class FMinIter:
         self._pool: LocalWorkers | None = None
         self._name = trials.exp_key or domain.name
         self._lead = Leadership(trials, is_shared=self.asynchronous)
-        self._demand = Demand()
         self._workers = WorkersSeen(trials, domain)
         self._requeue_due = Every(_TICK_SECS)
         self._removal_due = Every(_REMOVAL_SECS)
         self._promotion_due = Every(_PROMOTION_SECS)
-        self._continuations = Continuations(trials, domain.stopper)
-        self._exhausted = False
-        self._start: tuple[int, int] | None = None
         self._standing = Standing(
             trials,
             domain,
@@ -129,11 +127,28 @@ class FMinIter:
             name=self._name,
             is_shared=self.asynchronous,
         )
+        self._supply = Supply(
+            algo,
+            domain,
+            trials,
+            rstate,
+            standing=self._standing,
+            workers=self._workers,
+            lead=self._lead,
+            max_queue_len=max_queue_len,
+            is_shared=self.asynchronous,
+            name=self._name,
+        )
         self._last_shown = Snapshot(done=0, total=None)
-        self._outage = Outage(patience_secs, self._secs_left)
+        self._is_over = False
+        self.outage = Outage(
+            patience_secs,
+            # What was found is read to its end, also when the timeout has brought it about.
+            lambda: None if self._is_over else self._secs_left(),
+        )
         self._n_ended_seen = 0
         if self.asynchronous:
-            self._publish_objective()
+            self.outage.outlive(trials.store, self._publish_objective)
         # Not part of the objective, which is stored once, however often it is searched.
         domain.search_seed = None
 
@@ -155,7 +170,7 @@ class FMinIter:
 
     def exhaust(self) -> FMinIter:
         """Run until `max_evals` trials have ended, or a stopping rule holds."""
-        self.trials.refresh()
+        self._refresh()
         self.run(self.max_evals - self._standing.n_counted())
         return self
 
@@ -163,14 +178,18 @@ class FMinIter:
         return self
 
     def __next__(self) -> Trials:
-        self.trials.refresh()
-        if self._standing.n_counted() >= self.max_evals or self._exhausted:
+        self._refresh()
+        if self._standing.n_counted() >= self.max_evals or self._supply.is_exhausted:
             raise StopIteration
         self.run(1)
         return self.trials
 
+    def _refresh(self) -> None:
+        self.outage.outlive(self.trials.store, self.trials.refresh)
+
     def run(self, N: float, block_until_done: bool = True) -> None:
         """Add `N` suggestions and, with `block_until_done`, wait until none is open."""
+        self._is_over = False
         last = self._standing.n_counted() + max(0, N)
         store, exp_key = self.trials.store, self.trials.exp_key
         with (
@@ -181,26 +200,25 @@ class FMinIter:
         ):
             with store.watch(exp_key, "results") as watch:
                 stopped = self._loop(watch, reporter, last, block_until_done)
+            self._is_over = True
             if stopped and self.asynchronous and self._lead.seek():
                 # Nobody waits for these any more; running ones keep their workers.
                 store.cancel(exp_key, self.trials.new_tids)
-            self.trials.refresh()
+            self._refresh()
 
     @contextlib.contextmanager
     def _insisting(self, reporter: Reporter) -> Iterator[None]:
         """Wait for a server that is away, and say so, until the end of the block."""
 
-        self._outage.notify = lambda notice: reporter.show(
-            replace(self._last_shown, notice=f"{self._name}: {notice}")
-        )
-        self._outage.say = lambda line: reporter.say(f"{self._name}: {line}")
-        with self.trials.store.insisting(self._outage.goes_on):
-            yield
+        def notify(notice: str) -> None:
+            reporter.show(replace(self._last_shown, notice=f"{self._name}: {notice}"))
 
-    @property
-    def server_is_away(self) -> bool:
-        """Whether the store's server did not answer when it was last asked."""
-        return self._outage.is_on
+        def say(line: str) -> None:
+            reporter.say(f"{self._name}: {line}")
+
+        insisting = self.trials.store.insisting(self.outage.goes_on)
+        with self.outage.shown_by(notify, say), insisting:
+            yield
 
     def _loop(self, watch: Watch, reporter: Reporter, last: float, block_until_done: bool) -> bool:
         """Run the search. Returns True when a stopping rule ended it early."""
@@ -211,10 +229,10 @@ class FMinIter:
                 if stopped is None:
                     self._wait_or_work(watch)
             except ServerUnreachable:
-                if not self._outage.outlives_turn():
+                if not self.outage.outlives_turn():
                     raise
                 continue
-            self._outage.end()
+            self.outage.end()
             if stopped is not None:
                 return stopped
 
@@ -226,7 +244,7 @@ class FMinIter:
         """
         began = time.monotonic()
         changed = self.trials.follow()
-        self._demand.learn(changed)
+        self._supply.learn(changed)
         if changed:
             self._standing.note_change()
         has_news = self._standing.n_ended() > self._n_ended_seen
@@ -237,14 +255,13 @@ class FMinIter:
         if self._should_stop(reporter, has_news):
             return True
         if has_news and (not self.asynchronous or self._promotion_due()):
-            self._take_up_stopped()
-        had_everything = self._exhausted
-        if self._enqueue(last):
-            self._demand.learn_turnaround(time.monotonic() - began)
-        if self._exhausted and not had_everything:
-            reporter.say(f"{self._name}: {self._exhaustion()}")
+            self._supply.take_up_stopped()
+        had_everything = self._supply.is_exhausted
+        self._supply.refill(last, began)
+        if self._supply.is_exhausted and not had_everything:
+            reporter.say(f"{self._name}: {self._supply.why_exhausted()}")
         # What ended just now may have shown that others were stopped too soon.
-        if not self._is_complete(last, block_until_done) or self._take_up_stopped():
+        if not self._is_complete(last, block_until_done) or self._supply.take_up_stopped():
             return None
         # The last trials may have ended while they were being followed just now.
         if self._standing.n_ended() > self._n_ended_seen:
@@ -262,11 +279,11 @@ class FMinIter:
             time.sleep(_GATHERING_SECS)
 
     def _show_standing(self, reporter: Reporter, last: float) -> None:
-        self._last_shown = self._standing.snapshot(last, self._start)
+        self._last_shown = self._standing.snapshot(last, self._supply.start)
         reporter.show(self._last_shown)
 
     def _is_complete(self, last: float, block_until_done: bool) -> bool:
-        if self._standing.n_counted() < last and not self._exhausted:
+        if self._standing.n_counted() < last and not self._supply.is_exhausted:
             return False
         return not block_until_done or not self._standing.n_open()
 
@@ -294,66 +311,6 @@ class FMinIter:
         if stop:
             reporter.say(f"{self._name}: stopped by early_stop_fn")
         return bool(stop)
-
-    # --- suggesting ---
-
-    def _enqueue(self, last: float) -> bool:
-        """Add as many suggestions as there is room for. Returns whether any were added."""
-        if not self._lead.is_held or self._exhausted:
-            return False
-        room = int(min(self._room_in_queue(), last - self._standing.n_counted()))
-        if room <= 0:
-            return False
-        new_ids = self.trials.new_trial_ids(room)
-        seed = int(self.rstate.integers(2**31 - 1))
-        if self.domain.search_seed is None:
-            self.domain.search_seed = seed
-        suggested = _documents(self.algo(new_ids, self.domain, self.trials, seed))
-        if len(suggested) > len(new_ids):
-            raise InvalidOption(
-                f"the algorithm returned {len(suggested)} trials for {len(new_ids)} new ids; "
-                "return at most one for each id"
-            )
-        for document in suggested:
-            if not document.get("params"):
-                self.domain.annotate(document, active_values(document))
-        try:
-            self.trials.insert_unless_overtaken(suggested)
-        except Overtaken as overtaken:
-            logger.info("%s: %s", self._name, overtaken)
-            self.trials.pass_by(overtaken)
-            self._lead.seek()
-            return False
-        self._exhausted = not suggested
-        self._start = _start_of(suggested[-1]) if suggested else None
-        self._demand.learn(self.trials.follow())
-        return bool(suggested)
-
-    def _take_up_stopped(self) -> bool:
-        """Queue what a stopping rule stopped too soon. Returns whether there was anything."""
-        if not self._lead.is_held or not self._continuations.insert():
-            return False
-        self._demand.learn(self.trials.follow())
-        return True
-
-    def _exhaustion(self) -> str:
-        tried = f"after {count(self._standing.n_counted(), 'trial')}"
-        if self.domain.space.is_finite:
-            return (
-                f"{tried} no configuration is left that was not tried "
-                "(noisy=True tries them again)"
-            )
-        return f"{tried} the algorithm has nothing more to suggest"
-
-    def _room_in_queue(self) -> int:
-        queued = len(self.trials.new_tids)
-        if self.max_queue_len is not None:
-            return self.max_queue_len - queued
-        if not self.asynchronous:
-            return 1 - queued
-        alive = self._workers.owners()
-        idle = len(alive - set(self.trials.running_owners.values()))
-        return self._demand.queue_length(len(alive), idle) - queued
 
     # --- being one's own worker ---
 
@@ -403,7 +360,7 @@ class FMinIter:
         try:
             yield
         finally:
-            if not self.server_is_away:
+            if not self.outage.is_on:
                 self._lead.resign()
 
     @contextlib.contextmanager
@@ -431,27 +388,3 @@ class FMinIter:
         with os.fdopen(descriptor, "wb") as file:
             pickle.dump(self.trials, file)
         os.replace(draft, self.trials_save_file)
-
-
-def _documents(suggested: Any) -> list[Document]:
-    """What an algorithm returned, if it is a list of documents."""
-    if isinstance(suggested, (str, Mapping)) or not isinstance(suggested, Iterable):
-        raise InvalidOption(
-            f"the algorithm returned {suggested!r}; return a list of trial documents, as "
-            "trials.new_trial_docs makes them, or an empty list to end the search"
-        )
-    documents = list(suggested)
-    for document in documents:
-        if not isinstance(document, Mapping):
-            raise InvalidOption(
-                f"the algorithm returned {document!r} for a trial document; make documents with "
-                "trials.new_trial_docs"
-            )
-    return documents
-
-
-def _start_of(document: Document) -> tuple[int, int] | None:
-    """Which of an algorithm's first trials a document is, and of how many; see `provenance`."""
-    record = document.get("suggested_by") or {}
-    place, size = record.get("start"), record.get("options", {}).get("n_startup_jobs")
-    return None if place is None or size is None else (place + 1, size)

@@ -31,6 +31,7 @@
     ├── StoreError
     │   ├── InvalidUrl (ValueError)
     │   ├── ServerUnreachable
+    │   │   └── UnknownHost               the address may be misspelt
     │   ├── AccessDenied
     │   ├── LeaseLost                     somebody else holds the trial now
     │   ├── DuplicateTrial                the tid is taken
@@ -85,6 +86,7 @@ __all__ = [
     "SpaceExhausted",
     "StoreError",
     "SymbolTaken",
+    "UnknownHost",
     "UnloadableObjective",
     "UnpicklableObjective",
     "UnreadableSession",
@@ -326,6 +328,10 @@ class InvalidUrl(StoreError, ValueError):
 
 class ServerUnreachable(StoreError):
     """No server answered in time."""
+
+
+class UnknownHost(ServerUnreachable):
+    """Nobody knows the hosts that the address names: waiting would not help."""
 
 
 class AccessDenied(StoreError):

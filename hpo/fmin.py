@@ -26,7 +26,7 @@ import numpy as np
 from hpo.by_name import NamedFunction, objective_and_space
 from hpo.document import Document, Tid, active_values, new_trial
 from hpo.domain import Domain
-from hpo.driver import DEFAULT_PATIENCE_SECS, FMinIter
+from hpo.driver import FMinIter
 from hpo.exceptions import (
     AllTrialsFailed,
     EmptySpace,
@@ -35,6 +35,7 @@ from hpo.exceptions import (
     InvalidTrial,
 )
 from hpo.mongo_trials import MongoTrials
+from hpo.outage import DEFAULT_PATIENCE_SECS, Outage
 from hpo.points import complete_point
 from hpo.pool import LocalWorkers
 from hpo.pyll import Apply, as_apply
@@ -122,7 +123,8 @@ def fmin(
             `hpo.stopping.ASHA(min_steps=3, max_steps=81)`. Trials that it has taken up again
             do not count against `max_evals`.
         trial_timeout: seconds after which a worker ends an evaluation, and fails the trial.
-        patience_secs: how long a MongoDB server that is away during the search is waited for.
+        patience_secs: how long a MongoDB server that is away is waited for, each time; 0 not at
+            all, float("inf") for ever.
         workers: start so many `hpo-worker` processes here, on the given URL or, without
             `trials`, on the embedded MongoDB, and stop them at the end.
 
@@ -174,18 +176,22 @@ def fmin(
             show_progressbar=show_progressbar,
             early_stop_fn=early_stop_fn,
             trials_save_file=trials_save_file,
-            # A class of hyperopt's time knows none.
+            # A class of hyperopt's time knows neither.
             **({} if stopper is None else {"stopper": stopper}),
+            **({} if patience_secs == DEFAULT_PATIENCE_SECS else {"patience_secs": patience_secs}),
         )
     rng = _as_generator(rstate)
-    opened = _open_trials(trials, trials_save_file, exp_key, workers, domain)
+    first_patience_secs = patience_secs if timeout is None else min(patience_secs, timeout)
+    opened = _open_trials(trials, trials_save_file, exp_key, workers, domain, first_patience_secs)
     if trial_timeout is not None and not opened.asynchronous:
         raise InvalidOption(
             "trial_timeout= needs a worker to end the evaluation: add workers=1, or give a "
             "MongoDB URL as trials="
         )
     try:
-        n_points = _insert_points(opened, domain, points_to_evaluate, rng)
+        n_points = Outage(first_patience_secs).outlive(
+            opened.store, lambda: _insert_points(opened, domain, points_to_evaluate, rng)
+        )
         search = FMinIter(
             _default_algorithm() if algo is None else algo,
             domain,
@@ -201,10 +207,12 @@ def fmin(
             trials_save_file=trials_save_file,
             catch_eval_exceptions=catch_eval_exceptions,
             patience_secs=patience_secs,
-            start_workers=_pool_starter(opened, workers),
+            start_workers=_pool_starter(opened, workers, patience_secs),
         )
         _run(search, verbose)
-        return _answer(opened, domain, return_argmin, return_values)
+        return search.outage.outlive(
+            opened.store, lambda: _answer(opened, domain, return_argmin, return_values)
+        )
     finally:
         if opened is not trials:
             opened.close()
@@ -440,13 +448,15 @@ def _open_trials(
     exp_key: str | None,
     workers: int | None,
     domain: Domain,
+    patience_secs: float,
 ) -> Trials:
     """The Trials that the arguments mean."""
     if isinstance(trials, str) or (trials is None and workers is not None):
         if os.fspath(save_file):
             raise InvalidOption("trials_save_file is not needed: the trials are in the database")
         url = "embedded:" if trials is None else trials
-        return MongoTrials(url, exp_key=exp_key or _default_exp_key(domain))
+        key = exp_key or _default_exp_key(domain)
+        return MongoTrials(url, exp_key=key, patience_secs=patience_secs)
     if exp_key is not None and getattr(trials, "exp_key", None) != exp_key:
         raise InvalidOption(
             f"exp_key={exp_key!r} names an experiment in a database; give trials=URL with it, "
@@ -523,7 +533,7 @@ def _agree(
 
 
 def _pool_starter(
-    trials: Trials, workers: int | None
+    trials: Trials, workers: int | None, patience_secs: float
 ) -> Callable[[Callable[[str], None]], LocalWorkers] | None:
     if workers is None or not isinstance(trials, MongoTrials):
         return None
@@ -532,7 +542,8 @@ def _pool_starter(
         raise InvalidOption(
             "workers= needs the URL: make the MongoTrials from it, not from a store"
         )
-    return lambda say: LocalWorkers(workers, url, exp_key, say=say)
+    options = ("--patience", f"{patience_secs:g}")
+    return lambda say: LocalWorkers(workers, url, exp_key, say=say, options=options)
 
 
 def _run(search: FMinIter, verbose: bool) -> None:
@@ -540,7 +551,7 @@ def _run(search: FMinIter, verbose: bool) -> None:
     try:
         search.exhaust()
     except KeyboardInterrupt:
-        if search.server_is_away:
+        if search.outage.is_on:
             raise
         search.trials.refresh()
         if search.trials.best_loss is None:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from hpo.document import Tid
+from hpo.outage import DEFAULT_PATIENCE_SECS, Outage, wait_for_server
 from hpo.trials import Trials
 
 if TYPE_CHECKING:
@@ -26,12 +27,14 @@ class MongoTrials(Trials):
         exp_key: the experiment's name; None sees every experiment of the database.
         cmd, workdir: kept for those who read them, and passed on to views.
         refresh: read what the database holds already.
+        patience_secs: how long a server that is away is waited for now, at first contact.
 
     Attributes:
         url: as given, or None for an open MongoStore.
 
     Raises:
-        InvalidUrl, ServerUnreachable, AccessDenied: with what to do next.
+        InvalidUrl, AccessDenied, UnknownHost: at once, with what to do next.
+        ServerUnreachable: the patience is over.
 
     Source: hyperopt.mongoexp.MongoTrials.
     """
@@ -45,15 +48,23 @@ class MongoTrials(Trials):
         cmd: Any = None,
         workdir: str | None = None,
         refresh: bool = True,
+        *,
+        patience_secs: float = DEFAULT_PATIENCE_SECS,
     ) -> None:
         from hpo.store.mongo import MongoStore
 
-        self._mongo = url if isinstance(url, MongoStore) else MongoStore.connect(url)
+        self._mongo = (
+            url
+            if isinstance(url, MongoStore)
+            else wait_for_server(lambda: MongoStore.connect(url), patience_secs)
+        )
         self.url = None if isinstance(url, MongoStore) else url
         self.cmd, self.workdir = cmd, workdir
         self._reserved_ids: list[Tid] = []
         self._n_reserved, self._reserved_at = 0, -math.inf
-        super().__init__(exp_key, refresh, store=self._mongo)
+        super().__init__(exp_key, refresh=False, store=self._mongo)
+        if refresh:
+            Outage(patience_secs).outlive(self._mongo, self.refresh)
 
     @property
     def handle(self) -> MongoStore:

@@ -10,6 +10,7 @@ from typing import Any
 
 from hpo import mongo_trials
 from hpo.document import Tid
+from hpo.outage import DEFAULT_PATIENCE_SECS
 from hpo.store.mongo import MongoStore
 from hpo.store.mongo.jobs import MongoJobs
 
@@ -24,9 +25,11 @@ class MongoTrials(mongo_trials.MongoTrials):
         exp_key: the experiment's name; None sees every experiment of the database.
         cmd, workdir: what new documents say in misc.
         refresh: read what the database holds already.
+        patience_secs: how long a server that is away is waited for now, at first contact.
 
     Raises:
-        InvalidUrl, ServerUnreachable, AccessDenied: with what to do next.
+        InvalidUrl, AccessDenied, UnknownHost: at once, with what to do next.
+        ServerUnreachable: the patience is over.
 
     Source: hyperopt.mongoexp.MongoTrials.
     """
@@ -38,9 +41,18 @@ class MongoTrials(mongo_trials.MongoTrials):
         cmd: Any = None,
         workdir: str | None = None,
         refresh: bool = True,
+        *,
+        patience_secs: float = DEFAULT_PATIENCE_SECS,
     ) -> None:
         source = arg.store if isinstance(arg, MongoJobs) else arg
-        super().__init__(source, exp_key, cmd=cmd, workdir=workdir, refresh=refresh)
+        super().__init__(
+            source,
+            exp_key,
+            cmd=cmd,
+            workdir=workdir,
+            refresh=refresh,
+            patience_secs=patience_secs,
+        )
 
     @property
     def handle(self) -> MongoJobs:  # type: ignore[override]  # hyperopt's meaning of the name

@@ -99,7 +99,6 @@ def _soak(servers: ReplicaSet, directory: Path, options: argparse.Namespace) -> 
         leader = store.experiment(EXP_KEY).driver
     entries = sidelog.read(log)
     counts = adversary.counts + _happened(entries) + _stored(trials)
-    counts["starts without a server"] = crew.n_starts_without_server
     counts["elections"] = _elections(servers)
     _report(counts, time.monotonic() - began_at, options)
     breaches = audit(trials, entries, max_evals=options.trials, leader=leader)

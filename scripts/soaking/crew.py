@@ -19,10 +19,6 @@ LEASE_SECS = 6.0
 # What ends by itself as soon as it has begun is not started again and again.
 MIN_LIFE_SECS = 5.0
 
-# A first contact is not patient: who starts while there is no primary says so, and ends.
-FIRST_CONTACT_SECS = 45.0
-NO_SERVER = "no MongoDB server that takes writes answers"
-
 
 class Member:
     """One place of the crew: a process, and the one that follows it when it was killed.
@@ -100,11 +96,6 @@ class Member:
                 self._process.send_signal(signal.SIGCONT)
             self.is_stopped = False
 
-    def found_no_server(self) -> bool:
-        """Whether it has ended, soon after its start, for want of a server."""
-        lived_secs = time.monotonic() - self._started_at
-        return lived_secs < FIRST_CONTACT_SECS and NO_SERVER in self.last_lines()
-
     def revive(self) -> int | None:
         """Start it again if it ended; return its exit code if nobody had killed it."""
         with self._lock:
@@ -151,7 +142,6 @@ class Crew:
 
     Attributes:
         gave_up: how often who ended although nobody had killed it, and its last words.
-        n_starts_without_server: how often one ended because there was no primary when it began.
     """
 
     def __init__(
@@ -164,7 +154,6 @@ class Crew:
         seed: int,
     ) -> None:
         self.gave_up: Counter[str] = Counter()
-        self.n_starts_without_server = 0
         self.workers: list[Member] = []
         run = [sys.executable, "-m"]
         self.driver = Member(
@@ -197,13 +186,9 @@ class Crew:
     def _revive(self, member: Member) -> None:
         if member.exit_code is None:
             return
-        found_no_server, last_lines = member.found_no_server(), member.last_lines()
+        last_lines = member.last_lines()
         code = member.revive()
-        if code is None:
-            return
-        if found_no_server:
-            self.n_starts_without_server += 1
-        else:
+        if code is not None:
             self.gave_up[f"{member.name} (exit code {code}): {last_lines}"] += 1
 
     def end(self) -> None:

@@ -99,6 +99,32 @@ def test_a_search_outlives_a_partition_of_the_primary(servers, database_url, sto
     assert_that_nothing_was_lost(store, crew, log)
 
 
+def test_a_driver_and_workers_that_begin_without_a_primary_wait_for_it(
+    servers, database_url, store, tmp_path
+):
+    lost = servers.members[:2]
+    for member in lost:
+        servers.kill(member)
+    with searching(database_url, tmp_path, max_evals=40) as (crew, log):
+        for member in [crew.driver, *crew.workers]:
+            wait_until_it_says(member, "trying again for 10 min")
+
+        servers.start(lost[0])
+        _, elected = servers.election()
+
+        wait_for_the_driver(crew)
+    resumed = first_end_after(store, elected)
+    assert resumed - elected <= timedelta(seconds=RESUMING_SECS)
+    assert_that_nothing_was_lost(store, crew, log, max_evals=40)
+
+
+def wait_until_it_says(member, words, secs=30.0):
+    deadline = time.monotonic() + secs
+    while words not in member.last_lines():
+        assert time.monotonic() < deadline, f"{member.name} says: {member.last_lines()}"
+        time.sleep(0.05)
+
+
 # --- workers that come back too late ---
 
 

@@ -20,7 +20,6 @@ from hpo.document import (
 from hpo.exceptions import ServerUnreachable, UnloadableObjective, UnstorableResult
 from hpo.store.base import WorkerPresence
 from hpo.store.memory import MemoryStore
-from hpo_worker import bookkeeping
 from hpo_worker.desk import Desk
 from hpo_worker.limits import EXIT_FAILURES, EXIT_UNLOADABLE, Ending, Limits
 from hpo_worker.loop import Worker
@@ -331,11 +330,10 @@ def test_what_failed_for_want_of_a_server_is_done_again(memory, stop, monkeypatc
 
 
 def test_a_worker_gives_up_when_the_server_stays_away(memory, stop, monkeypatch):
-    monkeypatch.setattr(bookkeeping, "PATIENCE_SECS", 0.0)
     goes_away(memory, monkeypatch, "claim", n_times=100)
 
     with pytest.raises(ServerUnreachable):
-        run(memory, stop)
+        run(memory, stop, patience_secs=0.0)
 
 
 def test_a_signal_ends_the_patience(memory, stop, monkeypatch):
@@ -365,7 +363,6 @@ def test_an_evaluation_cut_because_the_server_stays_away_hands_back_what_it_can(
     memory, stop, monkeypatch
 ):
     add(memory, 1)
-    monkeypatch.setattr(bookkeeping, "PATIENCE_SECS", 0.0)
     goes_away(memory, monkeypatch, "checkpoint", n_times=1)
 
     def asks(trial, ask, is_cut):
@@ -375,7 +372,7 @@ def test_an_evaluation_cut_because_the_server_stays_away_hands_back_what_it_can(
             return Cut()
         return OK
 
-    run(memory, stop, asks, limits=Limits(max_jobs=1))
+    run(memory, stop, asks, limits=Limits(max_jobs=1), patience_secs=0.0)
 
     [trial] = memory.find("digits")
     assert [end["reason"] for end in trial["attempts"]] == ["unreachable", "done"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from hpo_worker.cli import parse_arguments
+from hpo.outage import DEFAULT_PATIENCE_SECS
+from hpo_worker.options import parse_arguments
 
 
 def refusal(capsys, *arguments):
@@ -134,3 +137,19 @@ def test_without_options_nothing_is_limited_and_signals_mean_what_they_did():
     assert (options.walltime, options.until, options.spool) == (None, None, None)
     assert (options.on_sigterm, options.on_sigusr1) == ("hand-back", "finish")
     assert options.grace == 10.0
+
+
+@pytest.mark.parametrize(
+    ("text", "secs"), [("30m", 1800.0), ("90", 90.0), ("0", 0.0), ("forever", math.inf)]
+)
+def test_a_patience_is_a_duration_or_for_ever(text, secs):
+    assert parse_arguments([f"--patience={text}"]).patience == secs
+
+
+def test_without_that_option_a_worker_is_as_patient_as_a_driver():
+    assert parse_arguments([]).patience == DEFAULT_PATIENCE_SECS
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "long"])
+def test_what_is_no_patience_is_refused(capsys, text):
+    assert "is not a number of seconds" in refusal(capsys, f"--patience={text}")

@@ -153,3 +153,57 @@ def test_a_killed_workers_trial_runs_again_within_its_lease_and_two_seconds(
     assert second.wait(10) == 0, second.said
     [trial] = jobs.find({})
     assert [end["reason"] for end in trial["attempts"]] == ["lost", "done"]
+
+
+# --- a server that is away from the start ---
+
+
+def test_a_worker_that_finds_no_server_waits_and_says_for_what(
+    store, jobs, start_worker, url_through_proxy, proxy
+):
+    submit(store, lambda config: config["x"], x0=7)
+    proxy.cut()
+    worker = start_worker(
+        "--max-jobs", "1", env={"HPO_MONGO_URL": soon_given_up(url_through_proxy)}
+    )
+    wait_until(lambda: "trying again for 10 min" in worker.said)
+    assert f"no MongoDB server that takes writes answers at 127.0.0.1:{proxy.port}" in worker.said
+
+    proxy.mend()
+
+    assert worker.wait(30) == 0, worker.said
+    assert "the server answers, after" in worker.said
+    assert jobs.find_one({})["result"] == {"loss": 7.0, "status": "ok"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_ends_the_wait_for_a_first_server(start_worker, url_through_proxy, proxy, number):
+    proxy.cut()
+    worker = start_worker(env={"HPO_MONGO_URL": url_through_proxy})
+    wait_until(lambda: "trying again" in worker.said)
+
+    worker.send_signal(number)
+
+    assert worker.wait(10) == 0, worker.said
+    assert f"asked to by {number.name}, before there was a server" in worker.said
+
+
+def test_a_workers_patience_with_a_first_contact_ends(start_worker, url_through_proxy, proxy):
+    proxy.cut()
+    worker = start_worker(
+        "--patience", "1", env={"HPO_MONGO_URL": soon_given_up(url_through_proxy)}
+    )
+
+    assert worker.wait(30) == 69, worker.said
+
+
+def test_what_waiting_cannot_mend_ends_a_worker_at_once(start_worker, mongo_url, mongo_server):
+    wrong = mongo_url.replace(mongo_server.password, "wr0ng")
+    worker = start_worker("--patience", "forever", env={"HPO_MONGO_URL": wrong})
+
+    assert worker.wait(30) == 2, worker.said
+    assert "trying again" not in worker.said
+
+
+def soon_given_up(url):
+    return f"{url}&serverSelectionTimeoutMS=200"

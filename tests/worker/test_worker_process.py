@@ -629,7 +629,7 @@ def test_too_many_failures_in_a_row_end_the_worker(store, jobs, start_worker):
 
 def test_an_unreachable_server_is_reported(start_worker):
     url = "mongodb://ann:secret@127.0.0.1:9/x?serverSelectionTimeoutMS=300"
-    worker = start_worker(env={"HPO_MONGO_URL": url})
+    worker = start_worker("--patience", "0", env={"HPO_MONGO_URL": url})
 
     assert worker.wait(30) == 69
     assert "127.0.0.1:9" in worker.said

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from hpo.document import UNTRUSTED_OBJECTIVE, Claim, Document
 from hpo.exceptions import ServerUnreachable, UnstorableResult
+from hpo.outage import DEFAULT_PATIENCE_SECS
 from hpo.store.base import Store
 from hpo_worker.outcome import (
     Cut,
@@ -42,8 +43,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# How long a server may be away before the worker gives up.
-PATIENCE_SECS = 600.0
 FIRST_PAUSE_SECS = 0.1
 MAX_PAUSE_SECS = 1.0
 
@@ -55,6 +54,7 @@ class Bookkeeper:
         store: where the trials live.
         stop: ends the patience.
         spool: keeps results while the server is away.
+        patience_secs: how long a server may be away before the worker gives up.
         clock: seconds that never go back.
 
     Attributes:
@@ -67,9 +67,12 @@ class Bookkeeper:
         store: Store,
         stop: StopSignals,
         spool: Spool,
+        *,
+        patience_secs: float = DEFAULT_PATIENCE_SECS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._stop, self._spool, self._clock = store, stop, spool, clock
+        self._patience_secs = patience_secs
         self.n_jobs = 0
         self.n_failures_in_a_row = 0
 
@@ -84,7 +87,7 @@ class Bookkeeper:
             try:
                 return act()
             except ServerUnreachable as error:
-                is_too_long = self._clock() - began_at > PATIENCE_SECS
+                is_too_long = self._clock() - began_at > self._patience_secs
                 if is_too_long or self._stop.requested:
                     raise
                 if pause_secs == FIRST_PAUSE_SECS:

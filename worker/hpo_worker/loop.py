@@ -20,6 +20,7 @@ from typing import Any
 
 from hpo.document import DEFAULT_LEASE_SECS, JOB_STATES, Claim, Document
 from hpo.exceptions import LeaseLost, ServerUnreachable, StoreError
+from hpo.outage import DEFAULT_PATIENCE_SECS
 from hpo.store.base import Store, Watch, WorkerPresence
 from hpo_worker.bookkeeping import Bookkeeper
 from hpo_worker.desk import Desk
@@ -68,6 +69,7 @@ class Worker:
             signature says.
         may_unpickle: evaluate objectives that are pickled, not only those that are named.
         spool: keeps results on disk while the server is away; default nowhere.
+        patience_secs: how long the server may be away before the worker gives up.
         clock: seconds that never go back.
     """
 
@@ -84,6 +86,7 @@ class Worker:
         workdir: Path | None = None,
         may_unpickle: bool = True,
         spool: Spool | None = None,
+        patience_secs: float = DEFAULT_PATIENCE_SECS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -97,7 +100,9 @@ class Worker:
         self._may_unpickle = may_unpickle
         self._clock = clock
         self._spool = spool or Spool(None)
-        self._books = Bookkeeper(store, stop, self._spool, clock)
+        self._books = Bookkeeper(
+            store, stop, self._spool, patience_secs=patience_secs, clock=clock
+        )
         self._time_left = TimeLeft(self._limits.secs_left, self._durations, clock)
         self._heartbeat = Heartbeat(store, presence, lease_secs, on_lost=stop.wake)
         self._started_at = self._idle_since = clock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from typing import Any
 
 import pymongo
@@ -13,6 +14,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from hpo.document import Document
+from hpo.exceptions import UnknownHost
 from hpo.store.mongo import queries
 from hpo.store.mongo.failures import Patience, translated
 from hpo.store.mongo.url import MongoAddress
@@ -56,6 +58,33 @@ def open_client(address: MongoAddress, appname: str) -> Client:
     }
     with translated(", ".join(address.hosts)):
         return pymongo.MongoClient(address.url, **options)
+
+
+def unknown_hosts(client: Client) -> UnknownHost | None:
+    """What to raise when the name service knows none of a client's hosts; else None.
+
+    It is asked here: what pymongo keeps of a failure is a text.
+    """
+    hosts = [host for host, _ in client.topology_description.server_descriptions()]
+    reasons = [_why_unknown(host) for host in hosts]
+    if not hosts or not all(reasons):
+        return None
+    return UnknownHost(
+        f"no machine is known by the name of {', '.join(hosts)}: {reasons[0]}. Check the host in "
+        "the URL, and that this machine can look up names"
+    )
+
+
+def _why_unknown(host: str) -> str:
+    """What the name service says of a name that it does not know; "" if it may be right."""
+    if host.startswith("/"):
+        return ""
+    try:
+        socket.getaddrinfo(host, None)
+    except socket.gaierror as error:
+        # A name service that cannot answer just now says so by EAI_AGAIN.
+        return "" if error.errno == socket.EAI_AGAIN else str(error.strerror)
+    return ""
 
 
 def durable_database(client: Client, name: str) -> Database[Document]:

@@ -41,7 +41,7 @@ from pymongo.errors import OperationFailure
 from hpo import document
 from hpo.defects import MAX_COUNT, defect
 from hpo.document import DEFAULT_LEASE_SECS, OPEN_STATES, Claim, Document, Tid, Transition
-from hpo.exceptions import LeaseLost, UnstorableResult
+from hpo.exceptions import LeaseLost, ServerUnreachable, UnstorableResult
 from hpo.store.base import REPORTED_FIELDS, Experiment, Horizon, Watch, WorkerPresence
 from hpo.store.mongo import queries, schema
 from hpo.store.mongo.aside import Aside
@@ -51,7 +51,14 @@ from hpo.store.mongo.attachments import (
     ObjectiveShelf,
     TrialAttachments,
 )
-from hpo.store.mongo.connection import QUICK, Client, durable_database, open_client, upsert
+from hpo.store.mongo.connection import (
+    QUICK,
+    Client,
+    durable_database,
+    open_client,
+    unknown_hosts,
+    upsert,
+)
 from hpo.store.mongo.encoding import encoded, storable_text
 from hpo.store.mongo.failures import Patience, translated
 from hpo.store.mongo.garbage import GRACE_SECS, Found, Garbage
@@ -107,7 +114,8 @@ class MongoStore:
     ) -> MongoStore:
         """Open the database at a URL, and create there what is missing.
 
-        Fails early, whatever `patience_secs`: a URL may be wrong.
+        Fails early, whatever `patience_secs`: a URL may be wrong. Who wants to wait for a
+        server that is away tries again.
 
         Args:
             url: any form that `hpo.store.mongo.url` knows.
@@ -115,12 +123,17 @@ class MongoStore:
 
         Raises:
             InvalidUrl, ServerUnreachable, AccessDenied: with what to do next.
+            UnknownHost: nobody knows the hosts.
         """
         address = parse_mongo_url(url)
         client = open_client(address, appname)
         store = cls(client, address.database, address.collection, patience_secs=patience_secs)
         try:
             store.prepare()
+        except ServerUnreachable as error:
+            unknown = unknown_hosts(client)
+            client.close()
+            raise unknown or error from error.__cause__
         except BaseException:
             client.close()
             raise
