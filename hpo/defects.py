@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from hpo.document import JOB_STATE_DONE, JOB_STATES
+from hpo.exceptions import InvalidTrial
 
 # Of tids, numbers and lost attempts: they grow by one, and must not pass 64 bits.
 MAX_COUNT = 2**53
@@ -24,15 +25,35 @@ MAX_SHOWN_CHARS = 60
 _HASH = re.compile("[0-9a-zA-Z_.:-]{1,128}")
 
 
-def defect(trial: Mapping[str, Any], fields: Collection[str] | None = None) -> str | None:
+def check_insertable(trial: Mapping[str, Any], *, any_tid: bool = False) -> None:
+    """Raise InvalidTrial unless a document that is about to be stored is a trial.
+
+    Args:
+        any_tid: whatever can be a key of a dictionary is good enough as a tid.
+    """
+    for name in ("tid", "exp_key", "state"):
+        if name not in trial:
+            raise InvalidTrial(f"trial lacks {name!r}; build it with new_trial", trial)
+    why = defect(trial, any_tid=any_tid)
+    if why is not None:
+        raise InvalidTrial(f"trial {_shown(trial['tid'])} is no trial: {why}", trial)
+
+
+def defect(
+    trial: Mapping[str, Any],
+    fields: Collection[str] | None = None,
+    *,
+    any_tid: bool = False,
+) -> str | None:
     """Why a document cannot be used as a trial, in words; None if it can.
 
     Args:
         fields: what was fetched of it (dotted names); None: all of it.
+        any_tid: ids need be neither numbers nor text.
     """
     for name, value in trial.items():
         rule = _RULES.get(name)
-        if rule is not None and not rule[0](value):
+        if rule is not None and not (any_tid and rule[0] is _is_tid) and not rule[0](value):
             return f"{name} is {_shown(value)} instead of {rule[1]}"
     for name in ("tid", "state"):
         if name not in trial:
@@ -42,11 +63,14 @@ def defect(trial: Mapping[str, Any], fields: Collection[str] | None = None) -> s
     misc = trial.get("misc")
     if misc is None:
         return "it has no misc" if _is_asked("misc", fields) else None
-    return _defect_of_misc(trial, misc, fields)
+    return _defect_of_misc(trial, misc, fields, any_tid)
 
 
 def _defect_of_misc(
-    trial: Mapping[str, Any], misc: Mapping[str, Any], fields: Collection[str] | None
+    trial: Mapping[str, Any],
+    misc: Mapping[str, Any],
+    fields: Collection[str] | None,
+    any_tid: bool,
 ) -> str | None:
     if "vals" in misc:
         if (found := _defect_of_values(misc["vals"])) is not None:
@@ -55,8 +79,9 @@ def _defect_of_misc(
         return "it has no misc.vals"
     if "tid" in misc and misc["tid"] != trial["tid"]:
         return f"tid is {_shown(trial['tid'])} but misc.tid is {_shown(misc['tid'])}"
-    if not _is_tid(misc.get("from_tid", 0)) and misc["from_tid"] is not None:
-        return f"misc.from_tid is {_shown(misc['from_tid'])} instead of a number or text"
+    source = misc.get("from_tid")
+    if not (source is None or any_tid or _is_tid(source)):
+        return f"misc.from_tid is {_shown(source)} instead of a number or text"
     workdir = misc.get("workdir")
     if not (workdir is None or (isinstance(workdir, str) and "\0" not in workdir)):
         return f"misc.workdir is {_shown(workdir)} instead of a path"

@@ -182,7 +182,8 @@ class Store(Protocol):
             Overtaken: a number was taken by somebody else; it and what follows were not stored.
             DuplicateTrial: a tid is taken, or another continuation of the same trial is
                 stored that was not cancelled; nothing after it was stored.
-            UnstorableResult, InvalidTrial: a document cannot be stored; nothing was.
+            InvalidTrial: a document is no trial (see `hpo.defects`); nothing was stored.
+            UnstorableResult: one cannot be stored; nothing was.
         """
 
     def claim(
@@ -195,6 +196,8 @@ class Store(Protocol):
         except_objectives: Collection[str | None] = (),
     ) -> Document | None:
         """Take the NEW trial with the least tid, or return None.
+
+        What is returned stays as it is: it names this claim, whatever becomes of the trial.
 
         An owner holds one trial at a time: to ask again after a broken connection may find
         the trial that the first try took.

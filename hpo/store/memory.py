@@ -2,7 +2,8 @@
 
 It holds the very dictionaries that were inserted, so whoever holds one sees
 it move, and may also write into it (hyperopt's users do). Nothing is
-converted: a result may hold a fitted model.
+converted: a result may hold a fitted model. What `claim` returns is a copy, as
+it stood then: the proof of a claim must not turn into that of the next one.
 
     trials        tid -> document
     experiments   exp_key -> its documents by number, its record, its attachments
@@ -24,6 +25,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from hpo import document
+from hpo.defects import check_insertable
 from hpo.document import (
     DEFAULT_LEASE_SECS,
     JOB_STATE_CANCEL,
@@ -109,6 +111,8 @@ class MemoryStore:
 
     def allocate_tids(self, n: int) -> list[int]:
         """Reserve `n` ids: those after the greatest that was reserved or stored."""
+        if n < 1:
+            return []
         with self._lock:
             first = self._next_tid
             self._next_tid += n
@@ -116,6 +120,8 @@ class MemoryStore:
 
     def insert(self, trials: Sequence[Document], *, first_number: int | None = None) -> None:
         """Store the documents themselves, in order; sets their `number` and `queue_time`."""
+        for trial in trials:
+            check_insertable(trial, any_tid=True)
         with self._lock:
             if trials and first_number is not None:
                 exp_key = trials[0]["exp_key"]
@@ -160,7 +166,7 @@ class MemoryStore:
         lease_secs: float = DEFAULT_LEASE_SECS,
         except_objectives: Collection[str | None] = (),
     ) -> Document | None:
-        """Take the NEW trial with the least tid, or return None."""
+        """Take the NEW trial with the least tid, or return None; the copy is shallow."""
         with self._lock:
             queues = [
                 queue
@@ -173,7 +179,7 @@ class MemoryStore:
                 return None
             _, _, trial = heapq.heappop(min(queues, key=lambda queue: queue[0][:2]))
             self._apply(trial, document.claim(owner, host, lease_secs))
-            return trial
+            return dict(trial)
 
     def _has_new(self, queue: list[_QueueEntry]) -> bool:
         """Drop what is no longer NEW from the head of a queue; whether anything is left."""

@@ -20,7 +20,7 @@ from hpo.document import (
     is_failure,
     new_trial,
 )
-from hpo.exceptions import DuplicateTrial, LeaseLost
+from hpo.exceptions import DuplicateTrial, InvalidTrial, LeaseLost
 from hpo.store.base import Horizon, WorkerPresence
 
 OK = {"status": "ok", "loss": 0.5}
@@ -175,6 +175,48 @@ def test_inserting_the_same_document_again_is_refused(store):
     assert store.count("digits", JOB_STATES) == 1
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"state": 17},
+        {"misc": None},
+        {"misc": {"tid": 999, "vals": {}}},
+        {"result": "ok"},
+        {"lost_attempts": -1},
+        {"state": JOB_STATE_DONE, "result": {"status": "ok", "loss": [1.0]}},
+    ],
+    ids=str,
+)
+def test_what_is_no_trial_is_refused_with_all_that_came_with_it(store, fault):
+    good, bad = store.allocate_tids(2)
+    trials = [new_trial(good, exp_key="digits"), {**new_trial(bad, exp_key="digits"), **fault}]
+
+    with pytest.raises(InvalidTrial, match=f"trial {bad} is no trial: "):
+        store.insert(trials)
+
+    assert list(store.find("digits")) == []
+
+
+@pytest.mark.parametrize("name", ["tid", "exp_key", "state"])
+def test_a_trial_without_what_the_store_goes_by_is_refused(store, name):
+    good, bad = store.allocate_tids(2)
+    lacking = new_trial(bad, exp_key="digits")
+    del lacking[name]
+
+    with pytest.raises(InvalidTrial, match=f"lacks '{name}'"):
+        store.insert([new_trial(good, exp_key="digits"), lacking])
+
+    assert list(store.find("digits")) == []
+
+
+@pytest.mark.parametrize("n", [0, -3])
+def test_no_ids_can_be_asked_for(store, n):
+    [first] = store.allocate_tids(1)
+
+    assert store.allocate_tids(n) == []
+    assert store.allocate_tids(1) == [first + 1]
+
+
 def test_known_results_can_be_inserted(store):
     [tid] = store.allocate_tids(1)
     store.insert([{**new_trial(tid, exp_key="digits", result=OK), "state": JOB_STATE_DONE}])
@@ -184,6 +226,20 @@ def test_known_results_can_be_inserted(store):
 
 
 # --- claims -----------------------------------------------------------------------
+
+
+def test_a_claimed_trial_stays_the_proof_of_its_claim(store, let_pass):
+    [tid] = insert(store)
+    first = store.claim("node1:10:a", lease_secs=60)
+    let_pass(61)
+    assert store.requeue_expired() == [tid]
+    second = store.claim("node2:20:b", lease_secs=60)
+
+    assert Claim.of(first) == Claim(tid, "node1:10:a", 1)
+    with pytest.raises(LeaseLost):
+        store.lose(first, "killed")
+    store.finish(Claim.of(second), OK)
+    assert second["state"] == JOB_STATE_RUNNING
 
 
 def test_a_claimed_trial_says_who_holds_it_since_when_and_until_when(store):

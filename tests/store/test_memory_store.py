@@ -21,9 +21,8 @@ def test_the_documents_are_the_callers_own():
     store, trial = MemoryStore(), new_trial(0)
     store.insert([trial])
 
-    claimed = store.claim("driver")
+    store.claim("driver")
 
-    assert claimed is trial
     [found], [changed] = store.find(None), store.changes(None, Horizon())
     assert found is trial and changed is trial
     assert trial["owner"] == "driver"

@@ -20,8 +20,9 @@ from pymongo import UpdateOne
 from pymongo.collection import Collection
 from pymongo.errors import AutoReconnect, BulkWriteError, WTimeoutError
 
+from hpo.defects import check_insertable
 from hpo.document import Document
-from hpo.exceptions import DuplicateTrial, InvalidTrial, Overtaken, StoreError
+from hpo.exceptions import DuplicateTrial, Overtaken, StoreError
 from hpo.store.mongo import queries
 from hpo.store.mongo.encoding import encoded
 from hpo.store.mongo.failures import DUPLICATE_KEY, PASSING_CODES, Patience
@@ -129,9 +130,7 @@ class _Encoded:
     """A trial on its way: the caller's document, its encoding and its `_id`."""
 
     def __init__(self, trial: Document) -> None:
-        for key in ("tid", "exp_key", "state"):
-            if key not in trial:
-                raise InvalidTrial(f"trial lacks {key!r}; build it with new_trial", trial)
+        check_insertable(trial)
         self.trial, self.exp_key, self.id = trial, trial["exp_key"], ObjectId()
         own = {key: value for key, value in trial.items() if key not in _STORE_FIELDS}
         self.encoded = encoded(own, f"trial {trial['tid']!r}")
