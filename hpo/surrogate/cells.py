@@ -30,6 +30,7 @@ Codes = npt.NDArray[np.int64]
 # A difference of two values of Phi that is a smaller share of them has lost digits, and
 # is computed with more care.
 _LEAST_SHARE = 1e-5
+_ALL = slice(None)
 
 
 class CellKernels:
@@ -59,24 +60,31 @@ class CellKernels:
         inside -= ndtr((self._low - self.mus) / self.sigmas)
         return np.asarray(np.log(inside))
 
-    def log_masses(self, lower: Floats, upper: Floats, u: Floats | None = None) -> Floats:
+    def log_masses(
+        self,
+        lower: Floats,
+        upper: Floats,
+        u: Floats | None = None,
+        axes: slice | Codes = _ALL,
+    ) -> Floats:
         """Logarithm of each kernel's mass in cells, relative to that inside the bounds.
 
         Args:
             lower, upper: ends of the cells, shape (E, C).
+            axes: to which axes the E rows belong; default all.
             u: the values themselves. Where the ends of a cell are one number, because far
                 from 0 a float cannot tell them apart, the density there stands in.
 
         Returns:
             Shape (E, U + 1, C).
         """
-        mus, sigmas = self.mus[:, :, None], self.sigmas[:, :, None]
+        mus, sigmas = self.mus[axes][:, :, None], self.sigmas[axes][:, :, None]
         log_masses = _log_mass((lower[:, None] - mus) / sigmas, (upper[:, None] - mus) / sigmas)
         is_point = lower == upper
         if u is not None and is_point.any():
             densities = -0.5 * ((u[:, None] - mus) / sigmas) ** 2 - np.log(sigmas)
             np.copyto(log_masses, densities, where=is_point[:, None])
-        return np.asarray(log_masses - self._log_inside[:, :, None])
+        return np.asarray(log_masses - self._log_inside[axes][:, :, None])
 
 
 def distinct(u: Floats) -> tuple[Floats, Codes]:

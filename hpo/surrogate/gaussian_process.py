@@ -6,7 +6,8 @@
     X, y     inputs that were seen, and their targets                       (n, F), (n,)
     Z        new inputs                                                     (m, F)
     v, t     signal variance, noise variance                               scalars
-    K        v k(X, X) + t I                                               (n, n)
+    e        further noise of each observation, where it is known           (n,)
+    K        v k(X, X) + t I + diag(e)                                     (n, n)
     L        its Cholesky factor, K = L L^T                                 (n, n)
     a        K^-1 y                                                        (n,)
 
@@ -90,6 +91,7 @@ class Posterior:
         X: inputs, shape (n, F); n may be 0.
         y: targets, shape (n,).
         groups: number of each feature's lengthscale, shape (F,); default: each its own.
+        extra_noise: e, shape (n,); None: 0.
     """
 
     def __init__(
@@ -99,13 +101,14 @@ class Posterior:
         X: Floats,
         y: Floats,
         groups: Groups | None = None,
+        extra_noise: Floats | None = None,
     ) -> None:
         self.kernel, self.hyperparameters = kernel, hyperparameters
         self.groups = np.arange(X.shape[1]) if groups is None else groups
         self._lengthscales = hyperparameters.lengthscales[self.groups]
         self.X, self.y = X, y
         covariance = self._covariance(X, X)
-        covariance[np.diag_indices_from(covariance)] += hyperparameters.noise_variance
+        covariance[np.diag_indices_from(covariance)] += self._noise(extra_noise)
         self._factor = cholesky(covariance, hyperparameters.signal_variance)
         self._weights = self._solved(y)
 
@@ -131,18 +134,21 @@ class Posterior:
             cross @ self._weights, std, mean_slopes, variance_slopes / (2.0 * std[:, None])
         )
 
-    def with_more(self, X: Floats, y: Floats | None = None) -> Posterior:
+    def with_more(
+        self, X: Floats, y: Floats | None = None, extra_noise: Floats | None = None
+    ) -> Posterior:
         """The process given more observations, by new rows of L.
 
         Args:
             X: their inputs, shape (k, F).
             y: their targets, shape (k,); None takes the mean at each, as if the process
                 had been right: the kriging believer's answer for a result that is awaited.
+            extra_noise: their e, shape (k,); None: 0.
         """
         cross = self._covariance(self.X, X)
         below = _solve_lower(self._factor, cross)
         block = self._covariance(X, X) - below.T @ below
-        block[np.diag_indices_from(block)] += self.hyperparameters.noise_variance
+        block[np.diag_indices_from(block)] += self._noise(extra_noise)
         n, n_all = len(self), len(self) + len(X)
         factor = np.zeros((n_all, n_all))
         factor[:n, :n], factor[n:, :n] = self._factor, below.T
@@ -169,6 +175,10 @@ class Posterior:
         twin.X, twin.y, twin._factor = X, y, factor
         twin._weights = twin._solved(y)
         return twin
+
+    def _noise(self, extra: Floats | None) -> Floats | float:
+        noise = self.hyperparameters.noise_variance
+        return noise if extra is None else noise + extra
 
     def _kernel(self, squares: Floats) -> tuple[Floats, Floats]:
         return self.kernel.value_and_slope(squares, self.hyperparameters.shape)
@@ -230,23 +240,31 @@ class GaussianProcess:
         self._posterior: Posterior | None = None
         self._middle, self._unit = 0.0, 1.0
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> GaussianProcess:
+    def fit(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, variances: npt.ArrayLike | None = None
+    ) -> GaussianProcess:
         """Learn the hyperparameters; a second fit starts from those of the first as well.
 
         Args:
             X: inputs, shape (n, F), n at least 1; best scaled to about [0, 1].
             y: targets, shape (n,).
+            variances: of the targets' measurements, where they are known, shape (n,); what
+                noise there is beside is learnt.
 
         Raises:
             InvalidOptionValue: the shapes do not match, or a number is not finite.
         """
         from hpo.surrogate.likelihood import Likelihood, fitted
 
-        inputs, targets = _checked(X, y)
+        inputs, targets, noise = _checked(X, y, variances)
         self._middle = float(targets.mean())
         self._unit = float(targets.std()) or 1.0
         likelihood = Likelihood(
-            self.kernel, inputs, (targets - self._middle) / self._unit, self.groups
+            self.kernel,
+            inputs,
+            (targets - self._middle) / self._unit,
+            self.groups,
+            extra_noise=None if noise is None else noise / self._unit**2,
         )
         known = () if self._posterior is None else (self.hyperparameters,)
         rng = np.random.default_rng(self._seed)
@@ -254,14 +272,20 @@ class GaussianProcess:
         self._posterior = likelihood.posterior(self.hyperparameters)
         return self
 
-    def update(self, X: npt.ArrayLike, y: npt.ArrayLike) -> GaussianProcess:
+    def update(
+        self, X: npt.ArrayLike, y: npt.ArrayLike, variances: npt.ArrayLike | None = None
+    ) -> GaussianProcess:
         """Take in more observations without learning the hyperparameters again.
 
         Raises:
             InvalidOptionValue: the shapes do not match, or a number is not finite.
         """
-        inputs, targets = _checked(X, y)
-        self._posterior = self._fitted.with_more(inputs, (targets - self._middle) / self._unit)
+        inputs, targets, noise = _checked(X, y, variances)
+        self._posterior = self._fitted.with_more(
+            inputs,
+            (targets - self._middle) / self._unit,
+            None if noise is None else noise / self._unit**2,
+        )
         return self
 
     def predict(self, Z: npt.ArrayLike) -> tuple[Floats, Floats]:
@@ -286,7 +310,9 @@ class GaussianProcess:
         return self._posterior
 
 
-def _checked(X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Floats, Floats]:
+def _checked(
+    X: npt.ArrayLike, y: npt.ArrayLike, variances: npt.ArrayLike | None
+) -> tuple[Floats, Floats, Floats | None]:
     inputs, targets = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
     if inputs.ndim != 2 or targets.shape != inputs.shape[:1] or not len(inputs):
         raise InvalidOptionValue(
@@ -295,7 +321,15 @@ def _checked(X: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Floats, Floats]:
         )
     if not (np.isfinite(inputs).all() and np.isfinite(targets).all()):
         raise InvalidOptionValue("X and y must be finite; leave out what was not observed")
-    return inputs, targets
+    if variances is None:
+        return inputs, targets, None
+    noise = np.asarray(variances, dtype=np.float64)
+    if noise.shape != targets.shape or not (np.isfinite(noise) & (noise >= 0.0)).all():
+        raise InvalidOptionValue(
+            f"variances must be finite numbers from 0, one for each y; give 0 where a target's "
+            f"variance is unknown, not {noise!r}"
+        )
+    return inputs, targets, noise
 
 
 # --- linear algebra ---------------------------------------------------------------

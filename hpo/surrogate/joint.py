@@ -305,13 +305,16 @@ class JointParzen:
             raise ValueError("points need the ends of their cells")
         lower, upper = points.ends
         u = points.u[self.axes.n_continuous :]
+        is_active = ~np.isnan(u)
         for axes, kernels in self._discrete_kernels:
             if points.numbers is not None and axes == self.axes.slots.axes:
                 continue
-            log_masses = kernels.log_masses(lower[axes], upper[axes], u[axes])
-            if not points.is_complete:
-                np.copyto(log_masses, 0.0, where=np.isnan(u[axes])[:, None, :])
-            for log_mass, columns in zip(log_masses, self._columns[axes], strict=True):
+            # Whole branches of the space may be inactive in all the points.
+            places = np.flatnonzero(is_active[axes].any(axis=1))
+            own = np.array(axes)[places]
+            log_masses = kernels.log_masses(lower[own], upper[own], u[own], places)
+            np.copyto(log_masses, 0.0, where=~is_active[own][:, None, :])
+            for log_mass, columns in zip(log_masses, self._columns[own], strict=True):
                 terms += log_mass.take(columns, axis=0)
 
     def _add_log_options(self, codes: Codes, terms: Floats) -> None:

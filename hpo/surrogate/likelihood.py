@@ -80,6 +80,7 @@ class Likelihood:
         X, y: inputs and targets, whose variance should be about 1; (n, F) and (n,).
         groups: number of each feature's lengthscale, shape (F,); default: each its own.
         priors: of the hyperparameters.
+        extra_noise: of each observation, beside t, shape (n,); None: 0.
     """
 
     def __init__(
@@ -89,11 +90,14 @@ class Likelihood:
         y: Floats,
         groups: Groups | None = None,
         priors: Priors | None = None,
+        *,
+        extra_noise: Floats | None = None,
     ) -> None:
         self.kernel, self.X, self.y = kernel, X, y
         self.groups = np.arange(X.shape[1]) if groups is None else groups
         self.n_lengthscales = int(self.groups.max()) + 1 if self.groups.size else 0
         self.priors = Priors() if priors is None else priors
+        self._extra_noise = extra_noise
         self._means, self._deviations = self._normals()
         # Around the middle the expanded squares keep their digits.
         self._centred = X - X.mean(axis=0)
@@ -145,7 +149,9 @@ class Likelihood:
 
     def posterior(self, hyperparameters: Hyperparameters) -> Posterior:
         """The process at given hyperparameters."""
-        return Posterior(self.kernel, hyperparameters, self.X, self.y, self.groups)
+        return Posterior(
+            self.kernel, hyperparameters, self.X, self.y, self.groups, self._extra_noise
+        )
 
     # --- how likely it is ---
 
@@ -165,6 +171,8 @@ class Likelihood:
         correlation, slope = self.kernel.value_and_slope(squares, given.shape)
         covariance = given.signal_variance * correlation
         covariance[np.diag_indices_from(covariance)] += given.noise_variance
+        if self._extra_noise is not None:
+            covariance[np.diag_indices_from(covariance)] += self._extra_noise
         factor = cholesky(covariance, given.signal_variance)
         weights = cho_solve((factor, True), self.y, check_finite=False)
         value = -0.5 * float(self.y @ weights) - float(np.log(np.diag(factor)).sum())

@@ -18,6 +18,9 @@ losses never changes.
 
     l(p) = -k/2 log var(psi) + (p - 1) sum sign(x) log(1 + |x|)              (2)
 
+How much a target moves with its loss is (1)'s derivative: by it, the variance of a loss's
+measurement becomes that of the target.
+
 A trial that failed, or whose loss is plus infinity, takes the worst target of the
 others: the search leaves the place without taking it for a cliff. Minus infinity takes
 the best one. Targets have mean 0 and variance 1, over the finite ones.
@@ -35,7 +38,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["power_of", "standardised", "targets_of", "yeo_johnson"]
+__all__ = ["power_of", "standardised", "targets_and_slopes", "targets_of", "yeo_johnson"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -57,39 +60,60 @@ def targets_of(losses: Floats, is_warped: bool = True) -> Floats:
         losses: NaN for a trial that failed; shape (n,).
         is_warped: whether to transform them by (1); else they are standardised only.
     """
+    return targets_and_slopes(losses, is_warped)[0]
+
+
+def targets_and_slopes(losses: Floats, is_warped: bool = True) -> tuple[Floats, Floats]:
+    """The targets, and their derivatives by their losses; each of shape (n,).
+
+    The slope is 0 where the loss is not finite.
+
+    Args:
+        losses, is_warped: as `targets_of`.
+    """
     is_finite = np.isfinite(losses)
-    targets = np.zeros(len(losses))
+    targets, slopes = np.zeros((2, len(losses)))
     if not is_finite.any():
-        return targets
-    seen = _in_spreads(losses[is_finite])
+        return targets, slopes
+    seen, slope = _in_spreads(losses[is_finite])
+    by_loss = np.full_like(seen, slope)
     if is_warped and len(seen) >= _LEAST_FOR_POWER:
-        seen = yeo_johnson(seen, power_of(seen))
+        power = power_of(seen)
+        by_loss *= _yeo_johnson_slope(seen, power)
+        seen = yeo_johnson(seen, power)
+    spread = _spread_of(seen)
     targets[is_finite] = seen = standardised(seen)
+    slopes[is_finite] = by_loss / spread if spread else 0.0
     targets[np.isnan(losses) | (losses == np.inf)] = seen.max()
     targets[losses == -np.inf] = seen.min()
-    return targets
+    return targets, slopes
 
 
 def standardised(values: Floats) -> Floats:
     """Values of mean 0 and variance 1, or all 0; shape as given."""
-    centred = values - values.mean()
-    spread = float(centred.std())
+    spread = _spread_of(values)
+    return (values - values.mean()) / spread if spread else np.zeros_like(values)
+
+
+def _spread_of(values: Floats) -> float:
+    """Their standard deviation, or 0 where it is rounding."""
+    spread = float((values - values.mean()).std())
     # What is left of equal numbers is rounding.
-    is_constant = spread <= 1e-12 * float(np.abs(values).max(initial=0.0))
-    return np.zeros_like(values) if is_constant else centred / spread
+    return spread if spread > 1e-12 * float(np.abs(values).max(initial=0.0)) else 0.0
 
 
-def _in_spreads(losses: Floats) -> Floats:
-    """x: a few bad losses move neither the median nor the quantiles beside it."""
+def _in_spreads(losses: Floats) -> tuple[Floats, float]:
+    """x, and its derivative: a few bad losses move neither the median nor the quantiles."""
     # Scaled first, because the difference of huge losses is infinite.
-    scaled = losses / max(float(np.abs(losses).max()), float(np.finfo(np.float64).tiny))
+    unit = max(float(np.abs(losses).max()), float(np.finfo(np.float64).tiny))
+    scaled = losses / unit
     low, median, high = np.quantile(scaled, _QUANTILES)
     spread = 0.5 * (high - low) or float(scaled.std())
     if spread <= 0.0:
-        return np.zeros_like(scaled)
+        return np.zeros_like(scaled), 0.0
     with np.errstate(over="ignore"):
         x: Floats = np.clip((scaled - median) / spread, -_FARTHEST, _FARTHEST)
-    return x
+    return x, 1.0 / unit / spread
 
 
 def yeo_johnson(x: Floats, power: float) -> Floats:
@@ -99,6 +123,13 @@ def yeo_johnson(x: Floats, power: float) -> Floats:
     psi[is_positive] = _power_of_one_plus(x[is_positive], power)
     psi[~is_positive] = -_power_of_one_plus(-x[~is_positive], 2.0 - power)
     return psi
+
+
+def _yeo_johnson_slope(x: Floats, power: float) -> Floats:
+    """The derivative of (1), elementwise."""
+    exponents = np.where(x >= 0, power - 1.0, 1.0 - power)
+    slope: Floats = np.exp(exponents * np.log1p(np.abs(x)))
+    return slope
 
 
 def _power_of_one_plus(size: Floats, power: float) -> Floats:

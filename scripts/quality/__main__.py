@@ -5,9 +5,10 @@
     scripts/bench_quality --half development --workers 1 \\
         --optimisers 'hpo tpe' 'hpo tpe {"gamma": 0.2}'      while tuning
 
-What was run before is taken from .bench/quality/. Only the named optimisers are
-run; peers and random search are shown beside them as far as they are there (they
-are run if named, or if no optimiser is).
+What was run before is taken from .bench/quality/, and the peers' runs that come with the
+sources from scripts/quality/measured/. Only the named optimisers are run; peers and
+random search are shown beside them as far as they are there (they are run if named, or
+if no optimiser is).
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shown = list(dict.fromkeys([*named, *optimisers.TPE_PEERS, optimisers.RANDOM]))
     to_run = [] if options.cached else named if options.optimisers else shown
     problems = _problems(options)
-    results = Results()
+    results = Results(measured=runs.MEASURED)
     for optimiser in to_run if options.fresh else ():
         results.forget(optimiser)
     wanted = [
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for run in _runs(optimiser, problems, options.seeds, options.workers)
     ]
     failures = runs.complete(wanted, results, options.jobs, _progress)
+    for optimiser in named if options.keep else ():
+        results.keep(optimiser)
     figures = report.Figures.collect(results, shown, problems, options.workers)
     print(report.as_text(figures, per_problem=options.details))
     for failure in failures:
@@ -78,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time (default 1)")
     parser.add_argument("--fresh", action="store_true", help="run again what was run before")
     parser.add_argument("--cached", action="store_true", help="run nothing, report what is there")
+    parser.add_argument(
+        "--keep", action="store_true", help="let the runs of those named come with the sources"
+    )
     parser.add_argument("--details", action="store_true", help="a table of all problems as well")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
     return parser

@@ -6,19 +6,21 @@ One file of JSON lines for each optimiser; a line is one run:
      "seed": 3, "n_workers": 8, "n_evaluations": 200, "outcome": {…}, "secs": 1.4}
 
 A stored run counts as long as the optimiser's version and the problem's digest are
-what they are now. Peers therefore run once.
+what they are now. Peers therefore run once; what took hours to run of them comes with the
+sources, compressed, in `measured/`.
 """
 
 from __future__ import annotations
 
 import functools
+import gzip
 import json
 import os
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,7 @@ from scripts.quality.worker import sources_digest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STORED = ROOT / ".bench" / "quality"
+MEASURED = Path(__file__).resolve().parent / "measured"
 N_EVALUATIONS = max(BUDGETS)
 
 Progress = Callable[[str, int, int], None]
@@ -65,22 +68,26 @@ class Results:
     Args:
         directory: where they are stored.
         n_evaluations: how long the runs are; others are not seen.
+        measured: where those are that come with the sources.
     """
 
-    def __init__(self, directory: Path = STORED, n_evaluations: int = N_EVALUATIONS) -> None:
+    def __init__(
+        self,
+        directory: Path = STORED,
+        n_evaluations: int = N_EVALUATIONS,
+        measured: Path | None = None,
+    ) -> None:
         self._directory, self._n_evaluations = directory, n_evaluations
+        self._measured = measured
         self._outcomes: dict[str, dict[Run, Outcome]] = {}
         self._writing = threading.Lock()
 
     def of(self, optimiser: str) -> dict[Run, Outcome]:
         """Every valid outcome of one optimiser."""
         if optimiser not in self._outcomes:
-            version = expected_version(Name.parse(optimiser))
-            lines = [r for r in self._lines(optimiser) if r["version"] == version]
             self._outcomes[optimiser] = {
                 _run_of(line): Outcome.from_json(line["outcome"])
-                for line in lines
-                if line["n_evaluations"] == self._n_evaluations and _is_of_this_problem(line)
+                for line in self._valid_lines(optimiser)
             }
         return self._outcomes[optimiser]
 
@@ -98,14 +105,42 @@ class Results:
         """Act as if nothing of the optimiser had been run; the file is kept."""
         self._outcomes[optimiser] = {}
 
-    def _lines(self, optimiser: str) -> Iterable[dict[str, Any]]:
-        path = self._path(optimiser)
-        if path.exists():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                yield json.loads(line)
+    def keep(self, optimiser: str) -> None:
+        """Put one optimiser's valid runs among those that come with the sources."""
+        lines = {_run_of(line): json.dumps(line) for line in self._valid_lines(optimiser)}
+        if self._measured is None or not lines:
+            return
+        self._measured.mkdir(exist_ok=True)
+        runs = sorted(lines, key=lambda run: (run.n_workers, run.seed, run.problem))
+        content = "".join(lines[run] + "\n" for run in runs)
+        # Without a time of day, the same runs give the same file.
+        path = self._measured / f"{_file_name(optimiser)}.gz"
+        path.write_bytes(gzip.compress(content.encode(), mtime=0))
+
+    def _valid_lines(self, optimiser: str) -> Iterator[dict[str, Any]]:
+        version = expected_version(Name.parse(optimiser))
+        for line in self._lines(optimiser):
+            is_current = line["version"] == version and _is_of_this_problem(line)
+            if is_current and line["n_evaluations"] == self._n_evaluations:
+                yield line
+
+    def _lines(self, optimiser: str) -> Iterator[dict[str, Any]]:
+        content = ""
+        if self._measured is not None:
+            path = self._measured / f"{_file_name(optimiser)}.gz"
+            if path.exists():
+                content = gzip.decompress(path.read_bytes()).decode()
+        if self._path(optimiser).exists():
+            content += self._path(optimiser).read_text(encoding="utf-8")
+        for line in content.splitlines():
+            yield json.loads(line)
 
     def _path(self, optimiser: str) -> Path:
-        return self._directory / (re.sub(r"[^\w.]+", "-", optimiser).strip("-") + ".jsonl")
+        return self._directory / _file_name(optimiser)
+
+
+def _file_name(optimiser: str) -> str:
+    return re.sub(r"[^\w.]+", "-", optimiser).strip("-") + ".jsonl"
 
 
 def _run_of(line: dict[str, Any]) -> Run:

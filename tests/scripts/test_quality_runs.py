@@ -138,3 +138,17 @@ def test_the_names_of_the_peers_are_written_in_one_way_only():
 
     assert [str(Name.parse(name)) for name in peers] == peers
     assert json.dumps(peers)
+
+
+def test_runs_that_were_kept_are_found_beside_new_ones(tmp_path):
+    old, new = (Run(OPTUNA_TPE, "branin2", seed=seed, n_workers=1) for seed in (0, 1))
+    first = Results(tmp_path / "first", measured=tmp_path / "measured")
+    first.add(old, "5.0.0", answer_to(old))
+    first.add(new, "4.9.0", answer_to(new))
+
+    first.keep(OPTUNA_TPE)
+    second = Results(tmp_path / "second", measured=tmp_path / "measured")
+    second.add(new, "5.0.0", answer_to(new))
+
+    assert second.of(OPTUNA_TPE) == {old: OUTCOME, new: OUTCOME}
+    assert set(Results(tmp_path / "third", measured=tmp_path / "measured").of(OPTUNA_TPE)) == {old}
