@@ -49,12 +49,14 @@ class Member:
         port: where it listens.
         proxy: what stands before it, or None.
         admin: a connection of its own to this very member, for looking at it.
+        has_fail_points: see `running_replica_set`.
     """
 
     directory: Path
     port: int
     proxy: Proxy | None
     admin: pymongo.MongoClient[dict[str, Any]] = field(repr=False)
+    has_fail_points: bool = False
 
     @property
     def address(self) -> str:
@@ -142,7 +144,7 @@ class ReplicaSet:
 
     def start(self, member: Member) -> None:
         """Start a member that was killed on the data that it left."""
-        _launch(member.directory, member.port)
+        _launch(member.directory, member.port, member.has_fail_points)
 
     def freeze(self, member: Member) -> None:
         """Let a member do nothing, and answer nobody, until `thaw`."""
@@ -177,8 +179,15 @@ class ReplicaSet:
 
 
 @contextlib.contextmanager
-def running_replica_set(directory: Path, *, proxied: bool = False) -> Iterator[ReplicaSet]:
-    """Start three servers under `directory`, yield them as a set with a primary, and kill them."""
+def running_replica_set(
+    directory: Path, *, proxied: bool = False, with_fail_points: bool = False
+) -> Iterator[ReplicaSet]:
+    """Start three servers under `directory`, yield them as a set with a primary, and kill them.
+
+    Args:
+        proxied: put a proxy before each of them.
+        with_fail_points: let tests stop them at a chosen place of their own code.
+    """
     key = secrets.token_hex(64)
     with contextlib.ExitStack() as cleaning:
         members = []
@@ -186,13 +195,13 @@ def running_replica_set(directory: Path, *, proxied: bool = False) -> Iterator[R
             home, port = directory / name, free_port()
             _prepare(home, key)
             cleaning.callback(kill_server, home)
-            _launch(home, port)
+            _launch(home, port, with_fail_points)
             proxy = Proxy(port) if proxied else None
             if proxy is not None:
                 cleaning.callback(proxy.close)
             admin = _admin_client(port, key)
             cleaning.callback(admin.close)
-            members.append(Member(home, port, proxy, admin))
+            members.append(Member(home, port, proxy, admin, with_fail_points))
         servers = ReplicaSet(members, secrets.token_hex(16))
         _found(servers)
         yield servers
@@ -206,7 +215,7 @@ def _prepare(home: Path, key: str) -> None:
     key_file.chmod(0o600)
 
 
-def _launch(home: Path, port: int) -> None:
+def _launch(home: Path, port: int, with_fail_points: bool) -> None:
     """Start a mongod that detaches itself; return when it listens."""
     command = [
         *(str(find_mongod()), "--fork", "--dbpath", str(home / "db")),
@@ -215,6 +224,7 @@ def _launch(home: Path, port: int) -> None:
         *("--auth", "--keyFile", str(home / "key")),
         *("--setParameter", "enableLocalhostAuthBypass=0"),
         *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+        *(("--setParameter", "enableTestCommands=1") if with_fail_points else ()),
         *("--networkMessageCompressors", "snappy,zstd"),
         *("--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "128", "--replSet", NAME),
     ]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import secrets
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
+from hpo import fmin, hp, rand
 from hpo.document import JOB_STATE_DONE, JOB_STATE_NEW, JOB_STATE_RUNNING, Claim, new_trial
 from hpo.exceptions import LeaseLost
 from hpo.store.mongo import MongoStore
 from scripts.soaking import sidelog
 from scripts.soaking.objective import EXP_KEY
+from tests.acceptance.working import assert_that_nothing_was_lost_or_repeated, worker
 from tests.outages import (
     assert_that_nothing_was_lost,
     first_end_after,
@@ -32,7 +36,8 @@ RESUMING_SECS = 3.0
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory):
-    with running_replica_set(tmp_path_factory.mktemp("three-servers")) as servers:
+    directory = tmp_path_factory.mktemp("three-servers")
+    with running_replica_set(directory, with_fail_points=True) as servers:
         yield servers
 
 
@@ -123,6 +128,52 @@ def wait_until_it_says(member, words, secs=30.0):
     while words not in member.last_lines():
         assert time.monotonic() < deadline, f"{member.name} says: {member.last_lines()}"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("n_before", [0, 1, 60])
+def test_a_primary_killed_in_the_middle_of_a_bulk_of_trials_loses_and_doubles_none(
+    servers, database_url, store, n_before
+):
+    primary = servers.primary()
+    primary.admin.admin.command(
+        {"configureFailPoint": HANGING, "mode": {"skip": n_before}, "data": {}}
+    )
+    with ThreadPoolExecutor(1) as pool:
+        searching = pool.submit(search_in_bulks, database_url)
+        primary.admin.admin.command(
+            {"waitForFailPoint": HANGING, "timesEntered": 1, "maxTimeMS": 20_000}
+        )
+        stored_there = primary.admin[store.db.name]["jobs"].count_documents({})
+        servers.kill(primary)
+        servers.election(other_than=primary)
+        with worker(database_url, EXP_KEY, square):
+            searching.result(timeout=60)
+
+    assert stored_there == n_before
+    assert_that_nothing_was_lost_or_repeated(store, EXP_KEY, square, 2 * BULK)
+
+
+# Before each statement of a bulk of updates: a place in MongoDB's own code.
+HANGING = "hangDuringBatchUpdate"
+BULK = 100
+
+
+def square(params):
+    return params["x"] ** 2
+
+
+def search_in_bulks(url):
+    fmin(
+        square,
+        {"x": hp.uniform("x", -5, 5)},
+        algo=rand.suggest,
+        max_evals=2 * BULK,
+        max_queue_len=BULK,
+        trials=url,
+        exp_key=EXP_KEY,
+        rstate=np.random.default_rng(7),
+        verbose=False,
+    )
 
 
 # --- workers that come back too late ---

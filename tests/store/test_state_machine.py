@@ -127,6 +127,7 @@ class TrialsGame(RuleBasedStateMachine):
         if not queued:
             assert found is None
             return multiple()
+        assert found is not None
         assert found["tid"] == min(queued), "trials are claimed in the order of their tids"
         trial = self.expected[found["tid"]]
         trial.state, trial.owner, trial.attempt = JOB_STATE_RUNNING, owner, trial.attempt + 1

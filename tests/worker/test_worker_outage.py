@@ -155,6 +155,30 @@ def test_a_killed_workers_trial_runs_again_within_its_lease_and_two_seconds(
     assert [end["reason"] for end in trial["attempts"]] == ["lost", "done"]
 
 
+@pytest.mark.soak
+def test_with_leases_as_they_come_a_killed_workers_trial_runs_again_after_62_seconds(
+    store, jobs, start_worker, tmp_path
+):
+    submit(store, sleeps_once(tmp_path / "pid"))
+    first = start_worker()
+    wait_for_pid(tmp_path / "pid")
+    second = start_worker("--max-jobs", "1")
+    wait_until(lambda: len(store.workers("digits")) == 2)
+
+    first.kill()
+    first.wait()
+    # By the server's clock, from the last heartbeat on.
+    last_sign = jobs.find_one({"state": JOB_STATE_RUNNING})["refresh_time"]
+    wait_until(lambda: jobs.find_one({"attempt": 2}), secs=90)
+
+    assert second.wait(10) == 0, second.said
+    [trial] = jobs.find({})
+    lost, done = trial["attempts"]
+    assert (lost["reason"], done["reason"]) == ("lost", "done")
+    assert lost["owner"].split(":")[1] == str(first.pid) != done["owner"].split(":")[1]
+    assert 60.0 < (trial["book_time"] - last_sign).total_seconds() <= 62.0
+
+
 # --- a server that is away from the start ---
 
 
