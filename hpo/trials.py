@@ -53,6 +53,8 @@ _FOLLOWED_FIELDS = (
     "result.status",
     "result.loss_variance",
     "misc.vals",
+    # Tells a document that somebody has renamed, for whose end nobody need wait.
+    "misc.tid",
     "misc.from_tid",
     "last_report",
     "continues",

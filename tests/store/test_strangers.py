@@ -215,6 +215,17 @@ def test_a_trial_that_was_spoilt_later_no_longer_keeps_anybody_waiting(store):
     assert trials.tids == [other]
 
 
+def test_nobody_waits_for_a_running_trial_that_somebody_renames(store):
+    [tid] = insert_good(store, 1)
+    store.claim("node1:1:a")
+    store.jobs.update_one({"tid": tid}, {"$set": {"tid": STRANGE_TID}})
+
+    trials = MongoTrials(store, exp_key="digits")
+
+    assert trials.running_owners == {}
+    assert len(trials) == 0
+
+
 def test_broken_text_and_far_dates_spoil_no_other_trial(store):
     raw = bson.encode(like_a_trial(owner="AAAA", misc={"tid": STRANGE_TID, "vals": {"BBBB": []}}))
     broken = raw.replace(b"AAAA", b"\xff\xfe\xfdA").replace(b"BBBB", b"\xc3\x28B\xff")
