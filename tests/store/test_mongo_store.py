@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import pickle
 import re
@@ -171,6 +172,23 @@ def test_no_password_at_all_is_refused(mongo_url):
 
 def everything_said(error: BaseException | None) -> str:
     return "" if error is None else f"{error!r} {error} {everything_said(error.__cause__)}"
+
+
+def test_a_background_task_of_pymongo_tells_of_an_outage_in_one_line(mongo_url, caplog):
+    def fail(error):
+        try:
+            raise error
+        except pymongo.errors.PyMongoError:
+            logging.getLogger("pymongo.client").exception("a task encountered an error:")
+
+    with closing(MongoStore.connect(mongo_url)):
+        fail(pymongo.errors.AutoReconnect("node7:27017: connection closed"))
+        fail(pymongo.errors.InvalidOperation("a defect"))
+
+    outage, defect = caplog.records
+    assert outage.getMessage() == "a background task of pymongo: node7:27017: connection closed"
+    assert outage.exc_info is None
+    assert defect.getMessage() == "a task encountered an error:" and defect.exc_info
 
 
 def test_nothing_about_a_store_shows_the_password(mongo_server, mongo_url):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import socket
 from typing import Any
@@ -11,7 +12,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import ReadPreference, ReturnDocument, WriteConcern
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import AutoReconnect, DuplicateKeyError
 
 from hpo.document import Document
 from hpo.exceptions import UnknownHost
@@ -42,6 +43,21 @@ _LENIENT: CodecOptions[Document] = CodecOptions(
 )
 
 
+class _InOneLine(logging.Filter):
+    """Lets pymongo's background tasks tell of an outage in one line, without their own code."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, AutoReconnect):
+            reason = str(error).partition(" (configured timeouts")[0]
+            record.msg, record.args = "a background task of pymongo: %s", (reason,)
+            record.exc_info = record.exc_text = None
+        return True
+
+
+_IN_ONE_LINE = _InOneLine()
+
+
 def open_client(address: MongoAddress, appname: str) -> Client:
     """A client for an address; it connects when it is first used."""
     ours = {
@@ -56,6 +72,8 @@ def open_client(address: MongoAddress, appname: str) -> Client:
     options: dict[str, Any] = {
         name: value for name, value in ours.items() if name.lower() not in chosen
     }
+    # Added once, however often.
+    logging.getLogger("pymongo.client").addFilter(_IN_ONE_LINE)
     with translated(", ".join(address.hosts)):
         return pymongo.MongoClient(address.url, **options)
 
