@@ -12,6 +12,7 @@ from typing import Any
 
 from hpo.legacy.mongo_url import as_mongo_str
 from hpo.legacy.mongo_worker import MongoWorker
+from hpo.outage import DEFAULT_PATIENCE_SECS, wait_for_server
 from hpo.store.mongo.jobs import MongoJobs
 
 __all__ = ["main", "main_worker", "main_worker_helper"]
@@ -66,7 +67,8 @@ def main() -> None:
 
 
 def _run_one(options: Any) -> int:
-    jobs = MongoJobs.new_from_connection_str(as_mongo_str(options.mongo))
+    url = as_mongo_str(options.mongo)
+    jobs = wait_for_server(lambda: MongoJobs.new_from_connection_str(url), DEFAULT_PATIENCE_SECS)
     with contextlib.closing(jobs):
         worker = MongoWorker(
             jobs,
