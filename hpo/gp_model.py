@@ -19,6 +19,9 @@ Where choices decide which hyperparameters exist, one of them is decided first, 
 looked for is an improvement on the best of that branch: so every branch is tuned, and none
 is given up before it was.
 
+Where results say how much their losses vary (`loss_variance`, see `fmin`), that is noise which
+the process need not learn: it is added to the diagonal.
+
 Trials that still run are taken in with the mean that the model itself expects (the
 kriging believer): so suggestions keep out of their way.
 """
@@ -41,7 +44,7 @@ from hpo.surrogate import bandit
 from hpo.surrogate.gaussian_process import Hyperparameters, Posterior
 from hpo.surrogate.kernels import kernel_named
 from hpo.surrogate.likelihood import Likelihood, Priors, fitted
-from hpo.surrogate.warping import targets_of
+from hpo.surrogate.warping import targets_and_slopes
 
 __all__ = [
     "MOST_FOR_FIT",
@@ -67,6 +70,9 @@ _N_RESTARTS = 3
 # Fits and factors that are kept; both are found again from the trials.
 _FITS_KEPT = 256
 
+# A loss that varies by more, in units of all losses' variance, says nothing.
+_MOST_NOISE = 1e6
+
 _PRIORS = Priors()
 _NOISY_PRIORS = Priors(noise=(-2.0, 1.5))
 
@@ -79,6 +85,7 @@ class History:
         rows: in `observations`, of those that have ended, in order of suggestion; (n,).
         losses: NaN for a trial that failed; those of stopped trials stand behind the
             complete ones (hpo.partial); shape (n,).
+        variances: of the losses' measurements, 0 where it is unknown; shape (n,).
         pending: rows of those that have not ended.
     """
 
@@ -88,11 +95,27 @@ class History:
         is_pending = observations.is_pending[rows]
         self.rows, self.pending = rows[~is_pending], rows[is_pending]
         self.losses = ranking_losses(observations)[self.rows]
+        variances = observations.loss_variances[self.rows]
+        self.variances: Floats = np.where(variances > 0.0, variances, 0.0)
         self._observations = observations
 
     @property
     def n_ended(self) -> int:
         return len(self.rows)
+
+    def targets(self, places: Rows) -> tuple[Floats, Floats | None]:
+        """Of the trials at `places`, as if there were no others; and what they vary by.
+
+        Returns:
+            (y, e), each of shape (len(places),); e is None where no trial says its variance.
+        """
+        y, slopes = targets_and_slopes(self.losses[places])
+        variances = self.variances[places]
+        if not variances.any():
+            return y, None
+        with np.errstate(over="ignore", invalid="ignore"):
+            e = np.nan_to_num(variances * slopes**2, nan=_MOST_NOISE, posinf=_MOST_NOISE)
+        return y, np.minimum(e, _MOST_NOISE)
 
     @functools.cached_property
     def features(self) -> Floats:
@@ -141,11 +164,18 @@ class Model:
         n_first = fit_sizes(history.n_ended)[-1]
         first = best_and_latest(history.losses[:n_first], MOST_TRIALS)
         self.places = np.concatenate([first, np.arange(n_first, history.n_ended)])
-        X, y = history.features[self.places], targets_of(history.losses[self.places])
-        self._base = _base_posterior(kernel, is_noisy, history, n_first, X[: len(first)])
-        known = self._base.with_targets(y[: len(first)])
-        if len(X) > len(first):
-            known = known.with_more(X[len(first) :], y[len(first) :])
+        X, (y, e) = history.features[self.places], history.targets(self.places)
+        n = len(first)
+        known = Posterior(
+            kernel_named(kernel),
+            _hyperparameters(kernel, is_noisy, history, n_first),
+            X[:n],
+            y[:n],
+            history.inputs.groups,
+            None if e is None else e[:n],
+        )
+        if len(X) > n:
+            known = known.with_more(X[n:], y[n:], None if e is None else e[n:])
         self.posterior, self.means = known, known.predict(X)[0]
         if len(history.pending):
             self.believe(history.pending_features)
@@ -216,25 +246,17 @@ def best_and_latest(losses: Floats, most: int) -> Rows:
 # --- hyperparameters --------------------------------------------------------------
 
 
-def _base_posterior(
-    kernel: str, is_noisy: bool, history: History, size: int, X: Floats
-) -> Posterior:
-    """The process at the inputs of the first trials, with hyperparameters learnt from them."""
-    hyperparameters = _hyperparameters(kernel, is_noisy, history, size)
-    return Posterior(
-        kernel_named(kernel), hyperparameters, X, np.zeros(len(X)), history.inputs.groups
-    )
-
-
 def _hyperparameters(kernel: str, is_noisy: bool, history: History, size: int) -> Hyperparameters:
     """Those learnt from the first `size` trials."""
     places = best_and_latest(history.losses[:size], MOST_FOR_FIT)
-    X, y = history.features[places], targets_of(history.losses[places])
+    X, (y, e) = history.features[places], history.targets(places)
     priors = _NOISY_PRIORS if is_noisy else _PRIORS
-    likelihood = Likelihood(kernel_named(kernel), X, y, history.inputs.groups, priors)
+    likelihood = Likelihood(
+        kernel_named(kernel), X, y, history.inputs.groups, priors, extra_noise=e
+    )
     if size < _LEAST_FOR_FIT:
         return likelihood.as_hyperparameters(likelihood.most_likely_before)
-    key = _content_key(kernel, is_noisy, X, y)
+    key = _content_key(kernel, is_noisy, X, y, e)
     known = _fits.get(key)
     if known is None:
         anchor = anchor_of(size)
@@ -253,8 +275,10 @@ def _hyperparameters(kernel: str, is_noisy: bool, history: History, size: int) -
 _fits: OrderedDict[str, Hyperparameters] = OrderedDict()
 
 
-def _content_key(kernel: str, is_noisy: bool, X: Floats, y: Floats) -> str:
+def _content_key(kernel: str, is_noisy: bool, X: Floats, y: Floats, e: Floats | None) -> str:
     digest = hashlib.blake2b(f"{kernel} {is_noisy} {X.shape}".encode(), digest_size=16)
     digest.update(np.ascontiguousarray(X).tobytes())
     digest.update(np.ascontiguousarray(y).tobytes())
+    if e is not None:
+        digest.update(e.tobytes())
     return digest.hexdigest()

@@ -408,3 +408,59 @@ def test_the_model_knows_every_trial_while_they_are_few():
     mean, std = model.posterior.predict(model.posterior.X)
     np.testing.assert_allclose(mean, model.posterior.y, atol=0.05)
     assert std.max() < 0.05
+
+
+# --- losses that say how much they vary -----------------------------------------------------
+
+
+def observed(results, loss_variance):
+    """Trials along an axis, with these losses, each with what is said of its variance."""
+    documents = []
+    for tid, loss in enumerate(results):
+        document = finished(tid, {"a": tid / 2.0 - 5.0, "b": 1.0, "c": 1.0}, loss)
+        document["result"] |= loss_variance(tid)
+        documents.append(document)
+    return observe(*documents)
+
+
+def test_a_loss_that_varies_moves_the_model_less():
+    smooth = [(tid / 20 - 0.5) ** 2 for tid in range(21)]
+    spoilt = [loss - (0.3 if tid == 4 else 0.0) for tid, loss in enumerate(smooth)]
+
+    def mean_there(loss_variance):
+        history = History(BOX, observed(spoilt, loss_variance))
+        means = Model(history, "matern52", False).means
+        return means[4] - (means[3] + means[5]) / 2
+
+    uncertain = mean_there(lambda tid: {"loss_variance": 0.09 if tid == 4 else 0.0})
+    certain = mean_there(lambda tid: {})
+    assert certain < -0.5
+    assert abs(uncertain) < 0.5 * abs(certain)
+
+
+@pytest.mark.parametrize("variance", [0.0, 1e-300, 1e300, math.inf, -1.0, math.nan, "0.1"])
+def test_whatever_is_said_of_a_variance_the_model_is_finite(variance):
+    losses = [(tid / 20 - 0.5) ** 2 for tid in range(21)]
+    history = History(BOX, observed(losses, lambda tid: {"loss_variance": variance}))
+
+    model = Model(history, "matern52", False)
+
+    assert np.isfinite(model.means).all()
+
+
+def test_a_search_whose_losses_say_their_variance_can_be_computed_again():
+    rng = np.random.default_rng(5)
+
+    def noisy_bowl(values):
+        return {
+            "status": "ok",
+            "loss": bowl(values) + 0.1 * rng.standard_normal(),
+            "loss_variance": 0.01,
+        }
+
+    space = {name: hp.uniform(name, -5.0, 5.0) for name in "abc"}
+    algo = partial(gp.suggest, **QUICK)
+    trials = Trials()
+    fmin(noisy_bowl, space, algo=algo, max_evals=16, trials=trials, rstate=0, verbose=False)
+
+    assert all(replay(trials, tid, space).is_same for tid in range(16))

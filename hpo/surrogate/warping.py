@@ -75,15 +75,17 @@ def targets_and_slopes(losses: Floats, is_warped: bool = True) -> tuple[Floats, 
     targets, slopes = np.zeros((2, len(losses)))
     if not is_finite.any():
         return targets, slopes
-    seen, slope = _in_spreads(losses[is_finite])
-    by_loss = np.full_like(seen, slope)
+    seen, by_loss = _in_spreads(losses[is_finite])
+    by_seen = np.ones_like(seen)
     if is_warped and len(seen) >= _LEAST_FOR_POWER:
         power = power_of(seen)
-        by_loss *= _yeo_johnson_slope(seen, power)
+        by_seen = _yeo_johnson_slope(seen, power)
         seen = yeo_johnson(seen, power)
     spread = _spread_of(seen)
     targets[is_finite] = seen = standardised(seen)
-    slopes[is_finite] = by_loss / spread if spread else 0.0
+    with np.errstate(over="ignore"):
+        # Of tiny losses the slope is infinite.
+        slopes[is_finite] = by_seen / spread * by_loss if spread else 0.0
     targets[np.isnan(losses) | (losses == np.inf)] = seen.max()
     targets[losses == -np.inf] = seen.min()
     return targets, slopes
@@ -113,7 +115,8 @@ def _in_spreads(losses: Floats) -> tuple[Floats, float]:
         return np.zeros_like(scaled), 0.0
     with np.errstate(over="ignore"):
         x: Floats = np.clip((scaled - median) / spread, -_FARTHEST, _FARTHEST)
-    return x, 1.0 / unit / spread
+    with np.errstate(over="ignore"):
+        return x, float(np.float64(1.0) / unit / spread)
 
 
 def yeo_johnson(x: Floats, power: float) -> Floats:

@@ -69,6 +69,51 @@ def test_posterior_and_likelihood_equal_scikit_learns(name, nu):
     )
 
 
+@pytest.mark.parametrize("n_first", [40, 25])
+def test_known_variances_are_what_scikit_learn_calls_alpha(n_first):
+    X, Z = points(40), points(15, seed=1)
+    variances = np.random.default_rng(2).exponential(0.1, 40)
+    regressor = GaussianProcessRegressor(
+        theirs.ConstantKernel(1.7) * theirs.Matern(GIVEN.lengthscales, nu=2.5),
+        alpha=GIVEN.noise_variance + variances,
+        optimizer=None,
+    )
+    regressor.fit(X, wave(X))
+
+    process = Posterior(
+        KERNELS["matern52"], GIVEN, X[:n_first], wave(X[:n_first]), None, variances[:n_first]
+    )
+    if n_first < 40:
+        process = process.with_more(X[n_first:], wave(X[n_first:]), variances[n_first:])
+
+    expected = regressor.predict(Z, return_std=True)
+    np.testing.assert_allclose(process.predict(Z), expected, atol=1e-8)
+    assert process.log_likelihood == pytest.approx(
+        regressor.log_marginal_likelihood_value_, rel=1e-9
+    )
+
+
+def test_where_variances_are_known_the_rest_is_learnt():
+    X = points(60)
+    rng = np.random.default_rng(3)
+    stds = np.where(np.arange(60) % 2, 1.0, 0.0)
+    y = 10.0 * wave(X) + stds * 10.0 * rng.standard_normal(60)
+
+    told = GaussianProcess().fit(X, y, (10.0 * stds) ** 2)
+    untold = GaussianProcess().fit(X, y)
+
+    Z = points(200, seed=1)
+    errors = [np.abs(process.predict(Z)[0] - 10.0 * wave(Z)).mean() for process in (told, untold)]
+    assert errors[0] < 0.5 * errors[1]
+    assert told.hyperparameters.noise_variance < 0.1 * untold.hyperparameters.noise_variance
+
+
+@pytest.mark.parametrize("variances", [[0.1], [0.1, -1.0], [0.1, np.inf]])
+def test_variances_without_sense_are_refused(variances):
+    with pytest.raises(InvalidOptionValue, match="variances must be finite numbers from 0"):
+        GaussianProcess().fit([[0.0], [1.0]], [0.0, 1.0], variances)
+
+
 @pytest.mark.parametrize("name", KERNELS)
 def test_slopes_equal_differences_of_predictions(name):
     process, Z = posterior(30, name), points(6, seed=1)

@@ -12,11 +12,11 @@ from hpo.surrogate.kernels import KERNELS
 from hpo.surrogate.likelihood import Likelihood, Priors, fitted
 
 
-def likelihood(name="matern52", n=30, n_features=4, groups=None, priors=None):
+def likelihood(name="matern52", n=30, n_features=4, groups=None, priors=None, extra_noise=None):
     X = np.random.default_rng(0).random((n, n_features))
     y = np.sin(5.0 * X[:, 0]) + X[:, 1]
     y = (y - y.mean()) / y.std()
-    return Likelihood(KERNELS[name], X, y, groups, priors)
+    return Likelihood(KERNELS[name], X, y, groups, priors, extra_noise=extra_noise)
 
 
 def gradient_by_differences(function, parameters, h=1e-5):
@@ -33,6 +33,25 @@ def test_the_gradient_equals_differences_of_the_density(name, groups):
 
         expected = gradient_by_differences(ours.log_density, parameters)
         np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_known_noise_counts_beside_the_noise_that_is_learnt():
+    known = np.random.default_rng(4).exponential(0.1, 30)
+    ours = likelihood(extra_noise=known)
+    parameters = np.log([0.4, 0.8, 3.0, 1.5, 1.3, 1e-3])
+    kernel = theirs.ConstantKernel(1.3) * theirs.Matern([0.4, 0.8, 3.0, 1.5], nu=2.5)
+    regressor = GaussianProcessRegressor(
+        kernel + theirs.WhiteKernel(1e-3), alpha=known, optimizer=None
+    )
+    regressor.fit(ours.X, ours.y)
+
+    value, gradient = ours.log_likelihood(parameters)
+
+    expected, expected_gradient = regressor.log_marginal_likelihood(
+        regressor.kernel_.theta, eval_gradient=True
+    )
+    assert value == pytest.approx(expected, rel=1e-9)
+    np.testing.assert_allclose(gradient, expected_gradient[[1, 2, 3, 4, 0, 5]], rtol=1e-6)
 
 
 def test_value_and_gradient_equal_scikit_learns():

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from hpo.surrogate.warping import power_of, standardised, targets_of, yeo_johnson
+from hpo.surrogate.warping import (
+    power_of,
+    standardised,
+    targets_and_slopes,
+    targets_of,
+    yeo_johnson,
+)
 
 LOSSES = st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=30)
 
@@ -76,3 +82,25 @@ def test_without_differences_all_targets_are_0(losses):
 
 def test_equal_numbers_that_differ_by_rounding_are_constant():
     np.testing.assert_array_equal(standardised(np.array([0.1 + 0.2, 0.3])), 0.0)
+
+
+@pytest.mark.parametrize("is_warped", [True, False])
+def test_slopes_are_how_much_a_target_moves_with_its_loss_alone(is_warped):
+    # One loss among so many moves neither the power nor the mean by much.
+    losses = np.random.default_rng(0).lognormal(0.0, 1.0, 4000)
+    targets, slopes = targets_and_slopes(losses, is_warped)
+
+    order = np.argsort(losses)[200:-200]
+    between = np.diff(targets[order]) / np.diff(losses[order])
+    middle = 0.5 * (slopes[order][1:] + slopes[order][:-1])
+
+    np.testing.assert_allclose(between, middle, rtol=1e-3)
+    np.testing.assert_array_equal(targets, targets_of(losses, is_warped))
+
+
+def test_slopes_of_what_is_no_number_are_0():
+    _, slopes = targets_and_slopes(np.array([1.0, 2.0, np.nan, np.inf, -np.inf]))
+
+    assert (slopes[:2] > 0).all()
+    assert (slopes[2:] == 0).all()
+    assert (targets_and_slopes(np.full(9, 3.0))[1] == 0).all()
