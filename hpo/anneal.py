@@ -7,7 +7,8 @@ observations of it the width is
     f = 1 / (1 + T * shrink_coef)                                       (1)
 
 of the prior's. A hyperparameter that the picked trial does not have is drawn around
-another good trial that has it, or from the prior where there is none.
+another good trial that has it, or from the prior where there is none. A trial that was
+stopped early is good only after all that were not (hpo.partial).
 
 `AnnealingAlgo` is the same in steps that a subclass can change.
 
@@ -35,6 +36,8 @@ from hpo.algobase import (
 )
 from hpo.document import Document, Tid
 from hpo.observations import Observations
+from hpo.partial import ranking_losses
+from hpo.provenance import Provenance
 from hpo.pyll import Apply
 from hpo.space import Continuous, Normal, Prior, Space
 
@@ -153,7 +156,7 @@ class _Models:
         self._observations, self._rng = observations, rng
         self._p_next_is_it = 1.0 / options.avg_best_idx
         self._history = observations.history
-        losses = observations.losses[self._history]
+        losses = ranking_losses(observations)[self._history]
         by_loss = np.argsort(losses, kind="stable")
         self._best_first = self._history[by_loss[: np.count_nonzero(~np.isnan(losses))]]
         self._picked: list[int] = []
@@ -219,7 +222,8 @@ class AnnealingAlgo(SuggestAlgo):
 
     Attributes:
         tids: of all trials that count, sorted.
-        losses: of these trials; infinite where there is none.
+        losses: of these trials; infinite where there is none. Those of stopped trials stand
+            behind the complete ones.
         node_tids: {label: tids of the trials that have the label}.
         node_vals: {label: their values}.
         best_tids: the trials that the present suggestion is modelled on.
@@ -243,7 +247,7 @@ class AnnealingAlgo(SuggestAlgo):
         self.avg_best_idx, self.shrink_coef = avg_best_idx, shrink_coef
         observations = trials.observations()
         history = observations.history
-        losses = observations.losses[history]
+        losses = ranking_losses(observations)[history]
         self.tids = observations.tids[history]
         self.losses = np.where(np.isnan(losses), np.inf, losses)
         self.node_tids: dict[str, list[Tid]] = {}

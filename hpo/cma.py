@@ -4,8 +4,9 @@ For spaces of numbers only, and a few hundred trials or more. The trials that ha
 ended, in the order in which they were suggested, are dealt into generations, and
 each generation updates the distribution: so its state follows from the trials, and
 nothing else is stored. Trials that still run are ignored; what comes meanwhile is
-drawn from the distribution that there is. A trial that failed counts as the worst
-of its generation.
+drawn from the distribution that there is. Of a generation, complete trials are the best,
+then those that were stopped, by how far they came and by their loss (hpo.partial), and
+trials that failed the worst.
 
     symbol    meaning                                                     shape
     D         number of hyperparameters                                    scalar
@@ -48,6 +49,7 @@ from hpo.algobase import (
 from hpo.document import Document, Tid
 from hpo.exceptions import BadSearchSpace, InvalidOption
 from hpo.observations import Observations
+from hpo.partial import ranking_losses_of
 from hpo.provenance import Provenance
 from hpo.space import Normal, Space
 from hpo.space.coordinates import Coordinates
@@ -377,13 +379,15 @@ class Search:
         """The state after all full generations of trials that have ended."""
         rows = known_rows(observations)
         rows = rows[~observations.is_pending[rows]]
-        losses = observations.losses[rows]
+        is_stopped = observations.is_stopped[rows]
+        losses = np.where(is_stopped, observations.partial_losses[rows], observations.losses[rows])
         self._forget_from(self._n_unchanged(rows, losses))
         state = self._states[-1]
         while state.n_told + state.popsize <= len(rows):
-            generation = slice(state.n_told, state.n_told + state.popsize)
-            x = self._axes.columns(observations, rows[generation])
-            state = state.after(*_with_all_values(x, losses[generation], self._axes))
+            generation = rows[state.n_told : state.n_told + state.popsize]
+            x = self._axes.columns(observations, generation)
+            ranking = ranking_losses_of(observations, generation)
+            state = state.after(*_with_all_values(x, ranking, self._axes))
             self._states.append(state)
         # The first one is where everything can be found from again.
         self._states[1:-_SNAPSHOTS_KEPT] = []

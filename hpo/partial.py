@@ -30,12 +30,26 @@ def ranking_losses(observations: Observations) -> Floats:
 
     Those of complete trials are their own, those of stopped ones stand behind them.
     """
-    if not observations.is_stopped.any():
-        return observations.losses
-    ranking: Floats = observations.losses.copy()
-    partial = observations.partial_losses
+    return _ranked(observations, slice(None))
+
+
+def ranking_losses_of(observations: Observations, rows: npt.NDArray[np.int64]) -> Floats:
+    """The same of some trials, compared with one another only; shape (len(rows),).
+
+    What others there are changes nothing: so an algorithm can tell what it has learnt from
+    some trials from what it has yet to learn.
+    """
+    return _ranked(observations, rows)
+
+
+def _ranked(observations: Observations, chosen: npt.NDArray[np.int64] | slice) -> Floats:
+    is_stopped = observations.is_stopped[chosen]
+    if not is_stopped.any():
+        return observations.losses[chosen]
+    ranking: Floats = observations.losses[chosen].copy()
+    partial = observations.partial_losses[chosen]
     floor = _greatest_finite(ranking)
-    for rows in _levels(observations):
+    for rows in _levels(is_stopped, observations.steps[chosen]):
         losses = partial[rows]
         is_finite = np.isfinite(losses)
         if is_finite.any():
@@ -47,11 +61,13 @@ def ranking_losses(observations: Observations) -> Floats:
     return ranking
 
 
-def _levels(observations: Observations) -> Iterator[npt.NDArray[np.int64]]:
+def _levels(
+    is_stopped: npt.NDArray[np.bool_], all_steps: Floats
+) -> Iterator[npt.NDArray[np.int64]]:
     """Rows of the stopped trials that reached the same step, the latest step first."""
-    rows = np.flatnonzero(observations.is_stopped)
+    rows = np.flatnonzero(is_stopped)
     # One that stopped itself without a report has come nowhere.
-    steps = np.nan_to_num(observations.steps[rows], nan=-1.0)
+    steps = np.nan_to_num(all_steps[rows], nan=-1.0)
     for step in np.unique(steps)[::-1]:
         yield rows[steps == step]
 

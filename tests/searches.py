@@ -49,6 +49,13 @@ def finished(tid, values, loss):
     return {**new_trial(tid, values=values), "state": JOB_STATE_DONE, "result": result}
 
 
+def stopped(tid, values, loss, step):
+    """A trial that a stopping rule ended at a step."""
+    result = {"status": "stopped", "loss": loss, "step": step}
+    return {**new_trial(tid, values=values), "state": JOB_STATE_DONE, "result": result,
+            "last_report": {"step": step, "loss": loss}}  # fmt: skip
+
+
 def failed(tid, values):
     document = {**new_trial(tid, values=values), "state": JOB_STATE_ERROR}
     return {**document, "error": ["ValueError", "no"]}

@@ -15,7 +15,15 @@ from hpo.exceptions import InvalidOption
 from hpo.observations import Observations
 from hpo.space import Space
 from hpo.trials import Trials, miscs_to_idxs_vals
-from tests.searches import EVERY_KIND, EXTREME_KINDS, at_random, finished, observe, search
+from tests.searches import (
+    EVERY_KIND,
+    EXTREME_KINDS,
+    at_random,
+    finished,
+    observe,
+    search,
+    stopped,
+)
 
 X = Space({"x": hp.uniform("x", -5.0, 5.0)})
 
@@ -45,6 +53,21 @@ def test_without_a_loss_it_draws_from_the_prior():
     for observations in (Observations(), observe(running, failed)):
         drawn = [values["x"] for values in draws(X, observations)]
         assert stats.kstest(drawn, stats.uniform(-5, 10).cdf).pvalue > 0.001
+
+
+def picked(observations):
+    """The values that are drawn near when everything is drawn very near."""
+    options = anneal.Options(avg_best_idx=1.0, shrink_coef=1e6)
+    return {round(values["x"], 1) for values in draws(X, observations, 20, options)}
+
+
+def test_a_stopped_trial_is_good_only_after_the_complete_ones():
+    complete, further = finished(0, {"x": 1.0}, 0.9), stopped(1, {"x": 2.0}, 0.5, step=9)
+    earlier = stopped(2, {"x": 3.0}, 0.1, step=3)
+
+    assert picked(observe(complete, further, earlier)) == {1.0}
+    assert picked(observe(further, earlier)) == {2.0}
+    assert picked(observe(earlier)) == {3.0}
 
 
 @pytest.mark.parametrize(("model", "window"), [(0.0, (-2.5, 2.5)), (4.0, (0.0, 5.0))])

@@ -18,7 +18,16 @@ from hpo.exceptions import BadSearchSpace, InvalidOption
 from hpo.observations import Observations
 from hpo.space import Space
 from hpo.trials import Trials
-from tests.searches import EVERY_KIND, EXTREME_KINDS, at_random, failed, finished, observe, search
+from tests.searches import (
+    EVERY_KIND,
+    EXTREME_KINDS,
+    at_random,
+    failed,
+    finished,
+    observe,
+    search,
+    stopped,
+)
 
 NAMES = "abcde"
 BOX = Space({name: hp.uniform(name, -5.0, 5.0) for name in NAMES})
@@ -301,3 +310,45 @@ def test_without_the_package_it_says_what_to_install(monkeypatch):
 
     with pytest.raises(InvalidOption, match=r"pip install 'hpo\[cma\]'"):
         cma.suggest_values(space, Observations(), 0, 0)
+
+
+# --- trials that were stopped -----------------------------------------------------------------
+
+
+def places_of(rng, n):
+    return [dict(zip(NAMES, row.tolist(), strict=True)) for row in rng.uniform(-5, 5, (n, 5))]
+
+
+def next_point(documents):
+    return cma.suggest_values(BOX, observe(*documents), 1000, 0)
+
+
+def test_a_generation_is_ranked_by_step_and_then_by_loss():
+    values = places_of(np.random.default_rng(0), 8)
+    # The losses of stopped trials are the least: by these alone the order would be another.
+    partly = [finished(tid, values[tid], 5.0 + tid) for tid in range(4)] + [
+        stopped(tid, values[tid], 0.1 * tid, step)
+        for tid, step in zip(range(4, 8), (27, 27, 9, 3), strict=True)
+    ]
+    in_order = [finished(tid, values[tid], float(tid)) for tid in range(8)]
+    by_loss_alone = [
+        finished(tid, values[tid], document["result"]["loss"])
+        for tid, document in enumerate(partly)
+    ]
+
+    assert next_point(partly) == next_point(in_order)
+    assert next_point(partly) != next_point(by_loss_alone)
+
+
+def test_later_trials_do_not_change_what_was_learnt_from_a_generation():
+    values = places_of(np.random.default_rng(1), 16)
+    first = [stopped(tid, values[tid], float(tid), step=9) for tid in range(8)]
+    second = [finished(tid, values[tid], 100.0 + tid) for tid in range(8, 16)]
+    observations = observe(*first)
+    cma.suggest_values(BOX, observations, 1000, 0)
+    for document in second:
+        observations.update(document)
+
+    grown = cma.suggest_values(BOX, observations, 1000, 0)
+
+    assert grown == next_point([*first, *second])

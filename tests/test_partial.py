@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpo.document import JOB_STATE_CANCEL, JOB_STATE_DONE, JOB_STATE_RUNNING, new_trial
-from hpo.partial import ranking_losses, spent_budget
+from hpo.partial import ranking_losses, ranking_losses_of, spent_budget
 from tests.searches import failed, finished, observe
 
 
@@ -64,6 +64,25 @@ def test_the_table_of_the_module():
     )  # fmt: skip
 
     np.testing.assert_allclose(ranking_losses(observations), [0.2, 0.5, 0.5, 0.8, 0.9])
+
+
+def test_some_trials_are_ranked_as_if_there_were_no_others():
+    observations = observe(
+        complete(0, 9.0),
+        stopped(1, 0.4, 27),
+        complete(2, 0.5),
+        stopped(3, 0.9, 3),
+        stopped(4, 7, 9),
+    )
+    rows = np.array([1, 2, 3])
+
+    alone = ranking_losses_of(observations, rows)
+
+    np.testing.assert_array_equal(
+        alone,
+        ranking_losses(observe(stopped(1, 0.4, 27), complete(2, 0.5), stopped(3, 0.9, 3))),
+    )
+    np.testing.assert_allclose(alone, [0.5, 0.5, 0.9])
 
 
 def test_a_diverged_trial_stays_infinite_and_moves_nobody_else():
