@@ -19,7 +19,7 @@ loss are never picked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from hpo.algobase import (
     Seed,
     SuggestAlgo,
     as_real,
+    as_seed,
     choose_root_first,
     reject_unknown_options,
     suggestion_rng,
@@ -42,6 +43,9 @@ from hpo.pyll import Apply
 from hpo.space import Continuous, Normal, Prior, Space
 
 __all__ = ["AnnealingAlgo", "Options", "suggest", "suggest_batch", "suggest_values"]
+
+
+VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,17 @@ def suggest(
         InvalidOption: an option is unknown, of the wrong type or out of range.
     """
     reject_unknown_options("anneal.suggest", unknown, _KNOWN_OPTIONS)
-    values = _choose(new_ids, domain, trials, seed, Options(avg_best_idx, shrink_coef))
-    documents: list[Document] = domain.new_trials(trials, new_ids, values)
+    options, seed_word = Options(avg_best_idx, shrink_coef), as_seed(seed)
+    values = _choose(new_ids, domain, trials, seed_word, options)
+    provenance = Provenance.of(
+        "anneal", VERSION, asdict(options), seed_word, domain.search_seed, trials.observations()
+    )
+    documents: list[Document] = domain.new_trials(
+        trials,
+        new_ids,
+        values,
+        [provenance.for_place(new_ids, place) for place in range(len(new_ids))],
+    )
     return documents
 
 

@@ -33,12 +33,12 @@ import numpy as np
 
 from hpo.algobase import Seed, as_integer, as_seed, reject_unknown_options
 from hpo.document import Document, Tid
-from hpo.exceptions import BadSearchSpace, InvalidOption, did_you_mean
+from hpo.exceptions import BadSearchSpace, InvalidOption, InvalidOptionValue, did_you_mean
 from hpo.observations import Observations
 from hpo.provenance import Provenance
 from hpo.space import Hyperparameter, Prior, Space
 
-__all__ = ["MAX_POINTS", "Grid", "size", "suggest"]
+__all__ = ["MAX_POINTS", "Grid", "size", "suggest", "suggest_values"]
 
 # A count for every continuous label, or {label: count or values}.
 Steps = int | Mapping[str, int | Sequence[float]]
@@ -82,15 +82,31 @@ def suggest(
     """
     reject_unknown_options("grid.suggest", unknown, known=("n_steps",))
     observations = trials.observations()
-    untried = _grid_of(domain.space, n_steps).untried(observations)
-    values = list(itertools.islice(untried, len(new_ids)))
-    tids = new_ids[: len(values)]
+    grid = _grid_of(domain.space, n_steps)
+    turns = list(itertools.islice(grid.untried(observations), len(new_ids)))
+    tids = new_ids[: len(turns)]
     provenance = Provenance.of(
         "grid", VERSION, _as_plain(n_steps), as_seed(seed), domain.search_seed, observations
     )
-    records = [provenance.for_place(new_ids, place) for place in range(len(tids))]
+    records = [provenance.for_place(new_ids, place, turn) for place, turn in enumerate(turns)]
+    values = [grid.at_turn(turn) for turn in turns]
     documents: list[Document] = domain.new_trials(trials, tids, values, records)
     return documents
+
+
+def suggest_values(space: Space, turn: int, n_steps: Steps = DEFAULT_STEPS) -> dict[str, Any]:
+    """The point whose turn it was: {label: value} of its active hyperparameters.
+
+    Raises:
+        InvalidOption, BadSearchSpace: as for `suggest`.
+        InvalidOptionValue: the grid of this space has no such turn.
+    """
+    grid = _grid_of(space, n_steps)
+    if not 0 <= turn < len(grid):
+        raise InvalidOptionValue(
+            f"the grid has {len(grid)} points and no turn {turn}; is it that of another space?"
+        )
+    return grid.at_turn(turn)
 
 
 def _as_plain(n_steps: Steps) -> dict[str, Any]:
@@ -194,15 +210,18 @@ class Grid:
             values |= group.point(own)
         return {label: values[label] for label in self._space.hyperparameters if label in values}
 
-    def untried(self, observations: Observations) -> Iterator[dict[str, Any]]:
-        """The points that no trial of the history has, in the order of their proposal."""
+    def at_turn(self, turn: int) -> dict[str, Any]:
+        """The point that is proposed as the `turn`-th, 0 <= turn < len."""
+        return self.point(turn * self._stride % len(self))
+
+    def untried(self, observations: Observations) -> Iterator[int]:
+        """The turns of points that no trial of the history has, in the order of proposal."""
         start = self._passed.get(observations, 0)
         # What lies before the start may be free again, because its trial was cancelled.
         for turn in itertools.chain(range(start, len(self)), range(start)):
             self._passed[observations] = turn
-            values = self.point(turn * self._stride % len(self))
-            if not observations.has_tried(values):
-                yield values
+            if not observations.has_tried(self.at_turn(turn)):
+                yield turn
 
 
 def _coprime_stride(n: int) -> int:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hpo import gp, qmc, rand, tpe
+from hpo import anneal, cma, gp, grid, qmc, rand, tpe
 from hpo.document import Document, Tid, active_values
 from hpo.domain import Domain
 from hpo.exceptions import HistoryChanged, InvalidOptionValue
@@ -227,9 +227,32 @@ def _by_qmc(space: Space, trials: Trials, tid: Tid, record: Record) -> dict[str,
     return qmc.suggest_values(space, record["start"], tid, key, **record["options"])
 
 
+def _by_grid(space: Space, trials: Trials, tid: Tid, record: Record) -> dict[str, Any]:
+    return grid.suggest_values(space, record["start"], **record["options"])
+
+
+def _by_anneal(space: Space, trials: Trials, tid: Tid, record: Record) -> dict[str, Any]:
+    options = anneal.Options(**record["options"])
+    return anneal.suggest_values(space, seen_by(trials, record), tid, record["seed"], options)
+
+
+def _by_cma(space: Space, trials: Trials, tid: Tid, record: Record) -> dict[str, Any]:
+    return cma.suggest_values(
+        space,
+        seen_by(trials, record),
+        tid,
+        record["seed"],
+        cma.Options(**record["options"]),
+        record["search_seed"],
+    )
+
+
 _ALGORITHMS: dict[str, Callable[[Space, Any, Tid, Record], dict[str, Any]]] = {
     "tpe": _by_tpe,
     "rand": _by_rand,
     "qmc": _by_qmc,
     "gp": _by_gp,
+    "grid": _by_grid,
+    "anneal": _by_anneal,
+    "cma": _by_cma,
 }

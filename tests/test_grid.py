@@ -249,7 +249,8 @@ def test_what_was_tried_is_left_out_and_what_was_cancelled_comes_again():
         finished(0, {"n": 0}, 1.0), failed(1, {"n": 1}), new_trial(2, values={"n": 2}), cancelled
     )
 
-    untried = list(grid.Grid(Space(space), 1, {}).untried(observations))
+    compiled = grid.Grid(Space(space), 1, {})
+    untried = [compiled.at_turn(turn) for turn in compiled.untried(observations)]
 
     assert sorted(values["n"] for values in untried) == [3, 4, 5]
 

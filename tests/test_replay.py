@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+from functools import partial
+
 import numpy as np
 import pytest
 
-from hpo import Trials, hp, mix, qmc, rand, tpe, trials_from_docs
+from hpo import Trials, anneal, cma, grid, hp, mix, qmc, rand, tpe, trials_from_docs
 from hpo.document import JOB_STATE_DONE, JOB_STATE_ERROR, JOB_STATE_RUNNING
 from hpo.domain import Domain
 from hpo.exceptions import HistoryChanged, InvalidOptionValue
@@ -74,6 +77,61 @@ def test_every_suggestion_of_tpe_comes_out_the_same(space, n_at_once):
     again = [replay(trials, tid, space) for tid in trials.tids]
 
     assert [each.tid for each in again if not each.is_same] == []
+
+
+BOX = {"x": hp.uniform("x", -5, 5), "y": hp.normal("y", 0, 1), "n": hp.quniform("n", 0, 9, 1)}
+
+
+@pytest.mark.parametrize("n_at_once", [1, 7])
+@pytest.mark.parametrize("algorithm", ["anneal", "cma", "grid"])
+def test_so_do_those_of_annealing_cma_and_a_grid(algorithm, n_at_once):
+    if algorithm == "cma":
+        pytest.importorskip("cmaes")
+    space = BOX if algorithm == "cma" else SPACE
+    options = {"grid": {"n_steps": {"x": [-1.0, 0.5, 3.0], "slope": 4}}}.get(algorithm, {})
+    suggest = partial(importlib.import_module(f"hpo.{algorithm}").suggest, **options)
+    trials = searched(suggest, space, n_trials=63, n_at_once=n_at_once)
+
+    again = [replay(trials, tid, space) for tid in trials.tids]
+
+    assert [each.tid for each in again if not each.is_same] == []
+    assert {each.suggested_by["algorithm"] for each in again} == {algorithm}
+
+
+def test_a_point_of_a_grid_that_was_free_again_comes_out_the_same():
+    trials = searched(grid.suggest, DISCRETE, n_trials=9)
+    [free] = trials.store.cancel(None, [next(t["tid"] for t in trials if t["state"] == 0)])
+    trials.refresh()
+    rest = grid.suggest(trials.new_trial_ids(20), Domain(loss_of, DISCRETE), trials, 0)
+    trials.insert_trial_docs(rest)
+    trials.refresh()
+
+    freed = trials.store._trials[free]["misc"]["vals"]
+    assert freed in [trial["misc"]["vals"] for trial in rest]
+    assert all(replay(trials, trial["tid"], DISCRETE).is_same for trial in rest)
+
+
+def test_a_turn_that_a_grid_does_not_have_is_refused():
+    trials = searched(grid.suggest, DISCRETE, n_trials=9)
+
+    with pytest.raises(InvalidOptionValue, match="no turn"):
+        for tid in trials.tids:
+            replay(trials, tid, {"a": hp.randint("a", 2)})
+
+
+@pytest.mark.parametrize("algorithm", [anneal, cma], ids=["anneal", "cma"])
+def test_a_history_that_was_altered_is_told(algorithm):
+    if algorithm is cma:
+        pytest.importorskip("cmaes")
+    trials = searched(algorithm.suggest, BOX, n_trials=30)
+    last = trials.tids[-1]
+    done = next(doc for doc in trials._dynamic_trials if doc["state"] == JOB_STATE_DONE)
+
+    done["result"]["loss"] = -99.0
+    as_others_see_it = trials_from_docs(trials._dynamic_trials, validate=False)
+
+    with pytest.raises(HistoryChanged):
+        replay(as_others_see_it, last, BOX)
 
 
 def noisy_tpe(*arguments):
