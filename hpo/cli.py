@@ -22,12 +22,13 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from hpo.document import (
+    JOB_STATE_DONE,
     JOB_STATE_ERROR,
     JOB_STATE_NEW,
     JOB_STATE_RUNNING,
@@ -151,6 +152,16 @@ def _build_parser() -> tuple[_Parser, dict[str, _Parser]]:
     _add_url(best)
     _add_experiment(best)
     best.add_argument("-n", type=_positive, default=5, metavar="N", help="how many (default 5)")
+
+    trials = command("trials", show_trials, "show the latest trials, and how far each has come")
+    _add_url(trials)
+    _add_experiment(trials)
+    trials.add_argument(
+        "-n", type=_positive, default=20, metavar="N", help="how many (default 20)"
+    )
+    trials.add_argument(
+        "--state", choices=STATE_WORDS, metavar="S", help=f"only these: {', '.join(STATE_WORDS)}"
+    )
 
     again = command("replay", show_replay, "compute a suggestion again, and compare")
     _add_url(again)
@@ -424,6 +435,40 @@ def show_best(args: argparse.Namespace) -> int:
     ]
     _print_table(["trial", "loss", "parameters"], rows, n_left=1)
     return EXIT_OK
+
+
+def show_trials(args: argparse.Namespace) -> int:
+    """Print the trials that were added last, with what they reported last, latest first."""
+    states = None if args.state is None else [STATE_WORDS.index(args.state)]
+    with _store(args) as store:
+        exp_key = _existing(store, args.exp_key)
+        latest = store.latest(exp_key, args.n, states)
+    if not latest:
+        print(f"no trial of {_name(exp_key)!r} is {args.state}", file=sys.stderr)
+        return EXIT_NOTHING
+    header = ["trial", "state", "loss", "step", "loss there", "host", "parameters"]
+    _print_table(header, [_trial_row(trial) for trial in latest], n_left=2)
+    return EXIT_OK
+
+
+def _trial_row(trial: Mapping[str, Any]) -> list[str]:
+    result, report = trial.get("result") or {}, trial.get("last_report") or {}
+    state = STATE_WORDS[trial["state"]]
+    # What is done is told apart by how: ok, stopped, fail.
+    status = result.get("status") if trial["state"] == JOB_STATE_DONE else None
+    return [
+        str(trial["tid"]),
+        state if status in (None, "ok") else f"{state}: {status}",
+        _number(result.get("loss")),
+        str(report.get("step", NAMELESS)),
+        _number(report.get("loss")),
+        str(trial.get("host") or NAMELESS),
+        _readable(trial.get("params")),
+    ]
+
+
+def _number(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, (int, float)) else NAMELESS
 
 
 def show_replay(args: argparse.Namespace) -> int:

@@ -155,6 +155,45 @@ def test_best_of_an_experiment_that_has_no_result_yet_exits_1(hpo, store):
     assert "no trial of 'digits' has finished" in err
 
 
+# --- trials -----------------------------------------------------------------------
+
+
+def test_trials_lists_the_latest_first_with_how_far_each_has_come(hpo, store):
+    first, second, third = insert(store, "digits", [0.5, None, 0.25])
+    last_report = {"last_report": {"step": 27, "loss": 0.3}}
+    store.jobs.update_one({"tid": third}, {"$set": {"result.status": "stopped", **last_report}})
+
+    code, out, _ = hpo("trials", "digits", "-n", "2")
+
+    assert code == 0
+    header, *rows = table(out)
+    assert header == ["trial", "state", "loss", "step", "loss there", "host", "parameters"]
+    assert [row[:5] for row in rows] == [
+        [str(third), "done: stopped", "0.25", "27", "0.3"],
+        [str(second), "error", "-", "-", "-"],
+    ]
+    assert rows[0][-1] == f"lr={0.1 * third:.6g}"
+    assert str(first) not in [row[0] for row in rows]
+
+
+def test_trials_of_one_state_only(hpo, store):
+    done, failed = insert(store, "digits", [0.5, None])
+
+    for state, tid in (("done", done), ("error", failed)):
+        _, *rows = table(hpo("trials", "digits", "--state", state)[1])
+        assert [row[0] for row in rows] == [str(tid)]
+    code, out, err = hpo("trials", "digits", "--state", "new")
+    assert (code, out) == (1, "")
+    assert "no trial of 'digits' is new" in err
+
+
+def test_a_state_that_there_is_not_is_refused(hpo, store):
+    code, _, err = hpo("trials", "digits", "--state", "finished")
+
+    assert code == 2
+    assert "finished" in err
+
+
 def test_replay_computes_a_suggestion_again_and_tells_when_it_was_altered(hpo, store, mongo_url):
     space = {"x": hp_space.uniform("x", 0, 1), "n": hp_space.randint("n", 9)}
     trials = MongoTrials(mongo_url, exp_key="digits")

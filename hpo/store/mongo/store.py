@@ -476,6 +476,16 @@ class MongoStore:
         )
         return [trial["secs"] for trial in found if trial["secs"] is not None]
 
+    def latest(
+        self, exp_key: str | None, n: int, states: Collection[int] | None = None
+    ) -> list[Document]:
+        """The `n` trials that were added last, latest first; only those in `states`, if given."""
+        query = queries.usefully_numbered(exp_key)
+        if states is not None:
+            query["state"] = {"$in": list(states)}
+        found = self._stream(lambda: self.jobs.find(query, sort=queries.BY_NUMBER_DOWN))
+        return list(islice(self._aside.sound(found), n))
+
     def best(self, exp_key: str | None, n: int) -> list[Document]:
         """The `n` ok trials with the least losses, best first."""
         query = queries.best(exp_key)
