@@ -94,12 +94,19 @@ class TrialsChannel:
     def checkpoint(self, result: Mapping[str, Any]) -> None:
         if self._current_trial is not None:
             self._current_trial["result"] = dict(result)
+        if (held := self._claim()) is not None:
+            self._trials.store.checkpoint(held, result)
 
     def report(self, reports: Sequence[Report]) -> None:
+        if (held := self._claim()) is not None:
+            self._trials.store.report(held, reports)
+
+    def _claim(self) -> Claim | None:
+        """None for a trial that somebody evaluates by hand: nobody has claimed it."""
         trial = self._current_trial
-        # A trial that somebody evaluates by hand is nobody's claim.
-        if trial is not None and self._trials is not None and trial["state"] == JOB_STATE_RUNNING:
-            self._trials.store.report(Claim.of(trial), reports)
+        if trial is None or self._trials is None or trial["state"] != JOB_STATE_RUNNING:
+            return None
+        return Claim.of(trial)
 
     @property
     def mirror(self) -> Mirror:

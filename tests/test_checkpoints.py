@@ -26,7 +26,8 @@ def stopped(trials, trial, step):
     held = Claim.of(trial)
     trials.store.report(held, [{"step": step, "loss": 0.5}])
     trials.store.finish(held, {"status": "stopped", "loss": 0.5, "step": step})
-    return trial
+    [ended] = trials.store.find(None, tids=[trial["tid"]])
+    return ended
 
 
 @given(step=st.integers(0, 2**53 - 1), state=st.binary(max_size=100))

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from hpo import Ctrl, Trials, fmin, hp, rand
-from hpo.document import JOB_STATE_DONE, new_trial
+from hpo.document import JOB_STATE_DONE, JOB_STATE_RUNNING, new_trial
 from hpo.exceptions import InvalidOption
 
 
@@ -44,6 +44,15 @@ def test_a_checkpoint_is_the_trials_result_so_far(trials):
     ctrl.checkpoint()
 
     assert trials.trials[0]["result"] == {"status": "running", "epoch": 3}
+
+
+def test_a_checkpoint_of_a_claimed_trial_is_stored_while_it_runs(trials):
+    ctrl = Ctrl(trials, current_trial=trials.store.claim("driver:1:a"))
+
+    ctrl.checkpoint({"status": "running", "epoch": 3})
+
+    [trial] = trials.store.find(None, states=[JOB_STATE_RUNNING])
+    assert trial["result"] == ctrl.current_trial["result"] == {"status": "running", "epoch": 3}
 
 
 def test_an_attachment_is_kept_beside_the_trial(trials):
