@@ -52,9 +52,10 @@ def defect(
         any_tid: ids need be neither numbers nor text.
     """
     for name, value in trial.items():
-        rule = _RULES.get(name)
-        if rule is not None and not (any_tid and rule[0] is _is_tid) and not rule[0](value):
-            return f"{name} is {_shown(value)} instead of {rule[1]}"
+        check = _CHECKS.get(name)
+        if check is None or check(value) or (any_tid and check is _is_tid):
+            continue
+        return f"{name} is {_shown(value)} instead of {_RULES[name][1]}"
     for name in ("tid", "state"):
         if name not in trial:
             return f"it has no {name}"
@@ -93,8 +94,9 @@ def _defect_of_values(vals: Any) -> str | None:
         return f"misc.vals is {_shown(vals)} instead of {{label: [value]}}"
     if len(vals) > MAX_LABELS:
         return f"misc.vals has {len(vals)} labels, more than {MAX_LABELS}"
-    for label, values in vals.items():
+    for values in vals.values():
         if not (isinstance(values, list) and len(values) <= 1):
+            [label, *_] = [label for label, given in vals.items() if given is values]
             return f"misc.vals[{_shown(label)}] is {_shown(values)} instead of [] or [value]"
     return None
 
@@ -104,6 +106,8 @@ def _is_asked(name: str, fields: Collection[str] | None) -> bool:
 
 
 def _is_tid(value: Any) -> bool:
+    if type(value) is int:  # nearly always
+        return -MAX_COUNT < value < MAX_COUNT
     if isinstance(value, int):
         return not isinstance(value, bool) and abs(value) < MAX_COUNT
     return isinstance(value, str) or type(value).__name__ == "ObjectId"
@@ -111,6 +115,8 @@ def _is_tid(value: Any) -> bool:
 
 def is_count(value: Any) -> bool:
     """Whether a value counts something: a whole number from 0, with room for more."""
+    if type(value) is int:  # nearly always
+        return 0 <= value < MAX_COUNT
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return 0 <= value < MAX_COUNT and value == int(value)
@@ -185,6 +191,9 @@ _RULES: dict[str, _Rule] = {
     "finish_time": (_is_time, "a date"),
     "error": (_is_error, "[type, text]"),
 }
+
+
+_CHECKS = {name: check for name, (check, _) in _RULES.items()}
 
 
 def _shown(value: Any) -> str:

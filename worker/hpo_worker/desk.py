@@ -71,7 +71,8 @@ class Desk:
         self._may_unpickle, self._keys = may_unpickle, keys
         self._held, self._lease_secs = Claim.of(trial), lease_secs
         self.has_lost_lease = False
-        self._reporter = Reporter(lambda reports: store.report(self._held, reports))
+        # Made with the first report: most objectives make none.
+        self._reporter: Reporter | None = None
         self._verbs: dict[str, Callable[..., Any]] = {
             "objective": self._objective,
             "checkpoint": self._checkpoint,
@@ -108,6 +109,8 @@ class Desk:
 
     def close(self) -> None:
         """The trial was evaluated: store what it reported last."""
+        if self._reporter is None:
+            return
         self._reporter.close()
         try:
             self._insist(self._reporter.flush)
@@ -118,7 +121,8 @@ class Desk:
 
     def abandon(self) -> None:
         """The trial was not evaluated to an end: store nothing more."""
-        self._reporter.close()
+        if self._reporter is not None:
+            self._reporter.close()
 
     def _objective(self, sha256: str | None) -> Verified:
         if sha256 is None:
@@ -148,10 +152,16 @@ class Desk:
         if not 0 < len(reports) <= MAX_REPORTS:
             raise TypeError(f"a learning curve has 1 to {MAX_REPORTS} reports, not {len(reports)}")
         sound = [{"step": as_step(one["step"]), "loss": as_loss(one["loss"])} for one in reports]
+        if self._reporter is None:
+            self._reporter = Reporter(lambda curve: self._store.report(self._held, curve))
         self._reporter.put(sound)
 
+    def _flush(self) -> None:
+        if self._reporter is not None:
+            self._reporter.flush()
+
     def _reported(self, step: int | None, since: Horizon) -> tuple[list[Document], Horizon]:
-        self._reporter.flush()
+        self._flush()
         at_step = None if step is None else as_step(step)
         if not isinstance(since, Horizon):
             raise TypeError(f"a horizon is asked for, not {type(since).__name__}")
@@ -161,7 +171,7 @@ class Desk:
         return found, horizon
 
     def _save_checkpoint(self, payload: bytes) -> None:
-        self._reporter.flush()
+        self._flush()
         # Attachments have no fence of their own: a worker that lost the trial must not
         # put an old state in place of a newer one.
         self._store.heartbeat(self._held, self._lease_secs)

@@ -86,6 +86,7 @@ class Spool:
         self._directory = directory
         self._lock = threading.Lock()
         self._writing: End | None = None
+        self._kept_in: Path | None = None
         self._since = 0.0
         self._thread: threading.Thread | None = None
 
@@ -109,14 +110,15 @@ class Spool:
             raise
         except BaseException:
             self._settle()
-            self._remove(end)
+            self._remove()
             raise
         self._settle()
-        self._remove(end)
+        self._remove()
 
     def _begin(self, end: End) -> None:
         with self._lock:
             self._writing, self._since = end, time.monotonic()
+            self._kept_in = None
         if self._thread is None and self._directory is not None:
             self._thread = threading.Thread(target=self._watch, name="hpo-spool", daemon=True)
             self._thread.start()
@@ -144,6 +146,7 @@ class Spool:
                 return
             self.prepare()
             _write_whole(path, _as_bytes(end))
+            self._kept_in = path
         except (OSError, UnstorableResult) as error:
             logger.warning("cannot keep the result of trial %s on disk: %s", end.held.tid, error)
         else:
@@ -193,10 +196,10 @@ class Spool:
         name = hashlib.sha256(repr(end.held).encode("utf-8", "replace")).hexdigest()[:32]
         return self._directory / f"{name}{SUFFIX}"
 
-    def _remove(self, end: End) -> None:
-        path = self._path_of(end)
-        if path is not None:
-            path.unlink(missing_ok=True)
+    def _remove(self) -> None:
+        """Remove the end that is no longer needed; most never came to be kept."""
+        if self._kept_in is not None:
+            self._kept_in.unlink(missing_ok=True)
 
 
 def _is_known(store: Store, held: Claim) -> bool:

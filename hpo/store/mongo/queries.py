@@ -25,6 +25,7 @@ that a "$" in it means nothing.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -434,8 +435,11 @@ def reported_fields(step: int | None) -> dict[str, Any]:
 
 def projection(fields: Collection[str] | None) -> dict[str, int] | None:
     """What `find` fetches: the fields asked for and those that readers always need."""
-    if fields is None:
-        return None
+    return None if fields is None else dict(_projection(frozenset(fields)))
+
+
+@functools.cache
+def _projection(fields: frozenset[str]) -> dict[str, int]:
     wanted = sorted({"tid", "number", "state", "version", *fields})
     # MongoDB refuses "misc" beside "misc.vals".
     outermost = [
