@@ -279,6 +279,8 @@ class FMinIter:
             time.sleep(_GATHERING_SECS)
 
     def _show_standing(self, reporter: Reporter, last: float) -> None:
+        if not self._show:
+            return  # to know how things stand costs as much as a short trial
         self._last_shown = self._standing.snapshot(last, self._supply.start)
         reporter.show(self._last_shown)
 

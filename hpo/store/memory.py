@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import heapq
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Literal
 
@@ -43,11 +44,12 @@ from hpo.store.base import REPORTED_FIELDS, Experiment, Horizon, Watch, WorkerPr
 
 Clock = Callable[[], datetime]
 
+_EPOCH = datetime(1970, 1, 1)
+
 
 def utc_now() -> datetime:
     """The machine's time in naive UTC, with the milliseconds that BSON keeps."""
-    now = datetime.now(timezone.utc).replace(tzinfo=None)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+    return _EPOCH + timedelta(milliseconds=time.time_ns() // 1_000_000)
 
 
 @dataclass
