@@ -3,7 +3,8 @@
     symbol     meaning                                                     shape
     good, rest trials that l and g were fitted to                            tids
     l, g       density (or probability) of one hyperparameter in the two      (n,)
-    score      log l - log g of each candidate, over all hyperparameters      (C,)
+    score      log l - log g of each candidate, over all hyperparameters,
+               without what g lacks next to bounds                         (C,)
 
 The suggestion is computed again (`hpo.replay`), so what is shown is what happened.
 """
@@ -61,7 +62,7 @@ class Candidate:
 
     Attributes:
         params: {label: value} as people read it.
-        score: log l - log g, over all hyperparameters.
+        score: log l - log g, over all hyperparameters, without what g lacks next to bounds.
         was_picked: whether it became the suggestion.
     """
 

@@ -30,6 +30,7 @@ from hpo.partial import ranking_losses
 from hpo.space import Hyperparameter, Space
 from hpo.surrogate.axes import MOST_VALUES, Axes, Points
 from hpo.surrogate.bandit import Tally, choose_branch, tally_branches
+from hpo.surrogate.edges import log_thinness
 from hpo.surrogate.joint import JointParzen
 from hpo.surrogate.smoothing import smoothed_losses
 from hpo.surrogate.split import count_below, fraction_below, least
@@ -316,6 +317,7 @@ class Candidates:
         is_active: {label: in which candidates it is active}, arrays of shape (C,).
         points: the candidates as the estimators see them.
         log_l, log_g: of each candidate; shape (C,).
+        log_thinness: by how much g is too low next to the bounds; shape (C,).
         n_kernels: total weight of the kernels of g.
     """
 
@@ -349,6 +351,7 @@ class Candidates:
         self.points = Points(u, codes, numbers, ends, is_complete=space.is_flat)
         features = self.points.features(axes)
         self.log_l, self.log_g = (each.log_density(self.points, features) for each in (good, rest))
+        self.log_thinness = log_thinness(u[axes.bounded], rest.usual_sigmas[axes.bounded])
         self.n_kernels = len(model.kernels_of_rest) + model.history.options.prior_weight
 
     def numbers_at(self, place: int) -> dict[str, float]:
@@ -376,8 +379,8 @@ class Lot:
 
     @property
     def score(self) -> Floats:
-        """log l - log g, shape (C,)."""
-        return self.log_l - self.log_g
+        """log l - log g, without what g lacks next to the bounds; shape (C,)."""
+        return self.log_l - self.log_g + self.drawn.log_thinness[self.place]
 
     def by_score(self) -> Iterator[int]:
         """Candidates, the best first; sets `picked`."""

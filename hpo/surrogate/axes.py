@@ -76,6 +76,11 @@ class Axes:
         return bool(np.isfinite(self.high).all())
 
     @functools.cached_property
+    def bounded(self) -> Codes:
+        """Numbers of the continuous axes that have bounds."""
+        return np.flatnonzero(np.isfinite(self.high[: self.n_continuous]))
+
+    @functools.cached_property
     def n_options(self) -> Floats:
         """Number of options of each choice, shape (O,)."""
         return np.array([len(p0) for p0 in self.option_priors], dtype=np.float64)

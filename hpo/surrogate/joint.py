@@ -135,6 +135,12 @@ class JointParzen:
         if self._other_kernels is not None:
             yield list(slots.other_axes), self._other_kernels
 
+    @functools.cached_property
+    def usual_sigmas(self) -> Floats:
+        """Median of the kernels' deviations on each continuous axis, shape (D - E, 1)."""
+        middle = len(self.weights) // 2
+        return np.partition(self._sigmas, middle, axis=1)[:, middle : middle + 1]
+
     # --- drawing ---
 
     def sample(self, rng: np.random.Generator, n_samples: int) -> tuple[Floats, Codes]:
