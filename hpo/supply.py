@@ -165,4 +165,5 @@ def _start_of(document: Document) -> tuple[int, int] | None:
     """Which of an algorithm's first trials a document is, and of how many; see `provenance`."""
     record = document.get("suggested_by") or {}
     place, size = record.get("start"), record.get("options", {}).get("n_startup_jobs")
-    return None if place is None or size is None else (place + 1, size)
+    # While many are in flight, more are proposed before as many have ended.
+    return None if place is None or size is None else (min(place + 1, size), size)

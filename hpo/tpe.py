@@ -9,12 +9,15 @@ candidates are drawn from l, and the one with the largest l / g is proposed.
     good, rest  rows of the trials that l and g are fitted to              (n,), (N - n,)
     l, g        the estimators: one kernel for each trial, and the prior
     C           number of candidates                                      scalar
-    score       log l - log g of each candidate                            (C,)
+    score       log l - log g of each candidate, corrected at bounds       (C,)
 
 Where choices decide which other hyperparameters exist, the space is a tree. One
 of these choices is decided first, by Thompson sampling over its branches, and the
 estimators are fitted to the trials of that branch: so every branch is tuned by
 what was seen inside it, and none is given up before it was.
+
+Next to a bound g is too low, for a reason of its own (`hpo.surrogate.edges`); the score
+makes up for that, so that the search does not stick to borders.
 
 Trials that failed or still run are among the rest, so the search leaves failing
 regions, and several suggestions in flight spread out. In a space of discrete
@@ -100,7 +103,7 @@ def suggest(
         trials: the `Trials` so far.
         seed: with the tids and the trials it determines the configurations.
         prior_weight: weight of the space's prior, where a trial weighs 1; at least 0.
-        n_startup_jobs: with fewer trials than these, known points included, take
+        n_startup_jobs: until so many trials have ended, known points included, take
             the next point of a Sobol sequence.
         n_EI_candidates: how many candidates compete; at least 1.
         gamma: hyperopt's rule: of N trials, min(ceil(gamma sqrt(N)), 25) are good.
@@ -212,9 +215,10 @@ def suggest_in_turn(
     key = seed if search_seed is None else search_seed
     todo = list(tids)
     while todo:
-        n_known = len(known_rows(observations))
-        if n_known < options.n_startup_jobs:
-            picks = [_start(space, observations, todo[0], seed, key, n_known, options)]
+        known = known_rows(observations)
+        n_ended = np.count_nonzero(~observations.is_pending[known])
+        if n_ended < options.n_startup_jobs:
+            picks = [_start(space, observations, todo[0], seed, key, len(known), options)]
         else:
             picks = _pick_by_model(space, observations, todo[:_BLOCK], seed, options)
         made, todo = todo[: len(picks)], todo[len(picks) :]
