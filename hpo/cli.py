@@ -479,7 +479,7 @@ def show_replay(args: argparse.Namespace) -> int:
 
     with _store(args) as store:
         exp_key = _existing(store, args.exp_key)
-    trials = MongoTrials(read_url(args.url), exp_key=exp_key)
+    trials = MongoTrials(read_url(args.url), exp_key=exp_key, patience_secs=0)
     try:
         replayed = replay(trials, args.tid)
     finally:
