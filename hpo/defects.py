@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
+from numbers import Integral
+from os import PathLike
 from typing import Any
 
 from hpo.document import JOB_STATE_DONE, JOB_STATES
@@ -84,21 +86,30 @@ def _defect_of_misc(
     if not (source is None or any_tid or _is_tid(source)):
         return f"misc.from_tid is {_shown(source)} instead of a number or text"
     workdir = misc.get("workdir")
-    if not (workdir is None or (isinstance(workdir, str) and "\0" not in workdir)):
+    if not (
+        workdir is None or (isinstance(workdir, (str, PathLike)) and "\0" not in str(workdir))
+    ):
         return f"misc.workdir is {_shown(workdir)} instead of a path"
     return None
 
 
 def _defect_of_values(vals: Any) -> str | None:
-    if not isinstance(vals, dict):
+    if not _is_document(vals):
         return f"misc.vals is {_shown(vals)} instead of {{label: [value]}}"
     if len(vals) > MAX_LABELS:
         return f"misc.vals has {len(vals)} labels, more than {MAX_LABELS}"
     for values in vals.values():
-        if not (isinstance(values, list) and len(values) <= 1):
+        if type(values) is list and len(values) <= 1:
+            continue  # nearly always
+        if not (_is_row(values) and len(values) <= 1):
             [label, *_] = [label for label, given in vals.items() if given is values]
             return f"misc.vals[{_shown(label)}] is {_shown(values)} instead of [] or [value]"
     return None
+
+
+def _is_row(values: Any) -> bool:
+    # Databases know lists alone; who inserts may bring tuples and arrays.
+    return isinstance(values, (list, tuple)) or getattr(values, "ndim", None) == 1
 
 
 def _is_asked(name: str, fields: Collection[str] | None) -> bool:
@@ -108,8 +119,8 @@ def _is_asked(name: str, fields: Collection[str] | None) -> bool:
 def _is_tid(value: Any) -> bool:
     if type(value) is int:  # nearly always
         return -MAX_COUNT < value < MAX_COUNT
-    if isinstance(value, int):
-        return not isinstance(value, bool) and abs(value) < MAX_COUNT
+    if isinstance(value, Integral):
+        return not isinstance(value, bool) and abs(int(value)) < MAX_COUNT
     return isinstance(value, str) or type(value).__name__ == "ObjectId"
 
 
@@ -117,9 +128,9 @@ def is_count(value: Any) -> bool:
     """Whether a value counts something: a whole number from 0, with room for more."""
     if type(value) is int:  # nearly always
         return 0 <= value < MAX_COUNT
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return 0 <= value < MAX_COUNT and value == int(value)
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return 0 <= int(value) < MAX_COUNT
+    return isinstance(value, float) and 0 <= value < MAX_COUNT and value == int(value)
 
 
 def _is_state(value: Any) -> bool:
@@ -131,7 +142,7 @@ def _is_hash(value: Any) -> bool:
 
 
 def _is_document(value: Any) -> bool:
-    return isinstance(value, dict)
+    return isinstance(value, (dict, Mapping))
 
 
 def _is_name(value: Any) -> bool:
@@ -139,7 +150,7 @@ def _is_name(value: Any) -> bool:
 
 
 def _is_result(value: Any) -> bool:
-    if not isinstance(value, dict):
+    if not _is_document(value):
         return False
     loss = value.get("loss")
     # Text or None is no loss, and harms nobody; what holds other values does.

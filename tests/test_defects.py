@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from pathlib import Path
 
+import numpy as np
 import pytest
 from bson import Decimal128, Int64, ObjectId, Regex
 
@@ -38,10 +40,13 @@ def misc_with(**fields):
         trial_with(**{"$where": "1", "a.b": {"$gt": 0}}),
         trial_with(version="1", attempt={}),
         without(trial_with(), "number", "version", "params", "attempt"),
+        trial_with(tid=np.int64(7), state=np.int64(0), lost_attempts=np.int32(1)),
+        trial_with(**misc_with(vals={"x": np.array([1.0]), "y": (2.0,), "z": ()})),
+        trial_with(**misc_with(workdir=Path("runs"))),
         hyperopt_trial(0),
         hyperopt_trial(0, JOB_STATE_DONE, {"status": "ok", "loss": 1.0}),
     ],
-    ids=range(12),
+    ids=range(15),
 )
 def test_a_trial_has_no_defect(trial):
     assert defect(trial) is None

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from hpo.document import (
@@ -195,6 +196,17 @@ def test_what_is_no_trial_is_refused_with_all_that_came_with_it(store, fault):
         store.insert(trials)
 
     assert list(store.find("digits")) == []
+
+
+def test_what_numpy_counts_and_lists_makes_a_trial_as_well(store):
+    [tid] = map(np.int64, store.allocate_tids(1))
+    trial = new_trial(tid, exp_key="digits", values={"x": 1.0})
+    trial["misc"]["vals"]["x"] = np.array([1.0])
+
+    store.insert([trial])
+
+    claimed = store.claim("node1:10:a")
+    assert (claimed["tid"], list(claimed["misc"]["vals"]["x"])) == (tid, [1.0])
 
 
 @pytest.mark.parametrize("name", ["tid", "exp_key", "state"])
