@@ -60,7 +60,11 @@ def test_the_held_trials_lease_is_renewed(memory, start_heartbeat):
 
     heartbeat.hold(Claim.of(trial))
 
-    wait_until(lambda: (trial["lease_until"] - first).total_seconds() > LEASE_SECS)
+    def lease_until():
+        [running] = memory.find("digits", tids=[trial["tid"]])
+        return running["lease_until"]
+
+    wait_until(lambda: (lease_until() - first).total_seconds() > LEASE_SECS)
     assert memory.requeue_expired() == []
     assert memory.workers("digits")[0].state == "busy"
 
