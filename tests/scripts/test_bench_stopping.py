@@ -13,7 +13,15 @@ from hpo.stopping.curve import CurveRule
 from scripts import bench_stopping
 from scripts.bench_stopping import Summary, targets
 from scripts.stopping import make_curves
-from scripts.stopping.curves import N_EPOCHS, TABLES, WORST, load_curves, path_of
+from scripts.stopping.curves import (
+    CHOSEN_ON,
+    HELD_OUT,
+    N_EPOCHS,
+    TABLES,
+    WORST,
+    load_curves,
+    path_of,
+)
 from scripts.stopping.simulation import Outcome, simulate
 
 
@@ -178,6 +186,17 @@ def test_a_summary_is_over_seeds():
         pytest.approx(1 / 3),
     )
     assert summary.row().split() == ["net_digits", "ASHA", "20%", "37%", "33%", "33%"]
+
+
+def test_tables_that_no_setting_was_chosen_on_are_marked():
+    summary = Summary("net_wine", "ASHA", to_best=0.2, in_all=0.3, lost=0.0, not_met=0.0)
+
+    assert summary.row().startswith("net_wine (held out) ")
+    assert [figure.name for figure in targets([summary])] == [
+        "ASHA on net_wine (held out): epochs to best",
+        "ASHA on net_wine (held out): seeds lost",
+    ]
+    assert set(HELD_OUT).isdisjoint(CHOSEN_ON)
 
 
 def test_rules_are_judged_by_epochs_and_lost_seeds():
