@@ -55,7 +55,7 @@ class Explanation:
         is_relative: whether l and g are relative to the prior.
         tid: the trial that is explained, or None: the next one.
         own_value: that trial's, or None.
-        is_startup: whether so few trials make TPE draw at random.
+        is_startup: whether so few trials have ended that TPE takes the next Sobol point.
     """
 
     scale: Scale
@@ -159,7 +159,7 @@ def explain(
         is_relative=isinstance(prior, Frozen) and not prior.is_discrete,
         tid=tid,
         own_value=own_value,
-        is_startup=len(history.rows) < options.n_startup_jobs,
+        is_startup=np.count_nonzero(~before.is_pending[history.rows]) < options.n_startup_jobs,
     )
 
 
