@@ -159,7 +159,7 @@ def explain(
         is_relative=isinstance(prior, Frozen) and not prior.is_discrete,
         tid=tid,
         own_value=own_value,
-        is_startup=np.count_nonzero(~before.is_pending[history.rows]) < options.n_startup_jobs,
+        is_startup=bool((~before.is_pending[history.rows]).sum() < options.n_startup_jobs),
     )
 
 
