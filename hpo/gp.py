@@ -57,7 +57,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 
 _KNOWN_OPTIONS = tuple(Options.__dataclass_fields__)
 
@@ -70,7 +70,7 @@ def suggest(
     *,
     acquisition: str = "logei",
     kernel: str = "matern52",
-    n_startup_jobs: int = 10,
+    n_startup_jobs: int = 5,
     n_candidates: int = 1024,
     n_starts: int = 4,
     kappa: float | None = None,
@@ -88,7 +88,8 @@ def suggest(
         trials: the `Trials` so far.
         seed: with the tids and the trials it determines the configurations.
         acquisition: what is maximised. "logei" and "ei": the expected improvement, both
-            by its logarithm; "pi": the probability of an improvement by at least `margin`;
+            by its logarithm, and where that has become negligible now and then that of a
+            large one, "far"; "pi": the probability of an improvement by at least `margin`;
             "ucb": the confidence bound; "portfolio": one of these, by a schedule that
             explores first; "hedge": one of these, by what each was worth so far.
         kernel: "matern52", "matern32", "rbf" or "rational_quadratic".
