@@ -178,7 +178,7 @@ def test_the_command_line_refuses_what_it_does_not_know(capsys):
 @pytest.fixture
 def stored(tmp_path, monkeypatch):
     """What the command line finds stored."""
-    monkeypatch.setattr(command_line, "Results", lambda: Results(tmp_path))
+    monkeypatch.setattr(command_line, "Results", lambda measured: Results(tmp_path))
     return Results(tmp_path)
 
 
