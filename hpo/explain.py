@@ -20,12 +20,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hpo import tpe
+from hpo.candidates import Lot
 from hpo.document import Tid
 from hpo.exceptions import InvalidOptionValue
 from hpo.observations import Observations
 from hpo.replay import as_space, picks_of, record_of, space_of
 from hpo.space import Space
-from hpo.tree_model import Lot, Model
+from hpo.tree_model import Model
 
 if TYPE_CHECKING:
     from hpo.trials import Trials

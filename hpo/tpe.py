@@ -49,13 +49,14 @@ from hpo.algobase import (
     reject_unknown_options,
     suggestion_rng,
 )
+from hpo.candidates import Crowd, Lot, draw_lots
 from hpo.document import Document, Tid
 from hpo.exceptions import SpaceExhausted, did_you_mean
 from hpo.observations import Observations
 from hpo.provenance import Provenance
 from hpo.sequence import unit_points
 from hpo.space import Space
-from hpo.tree_model import Crowd, History, Lot, Model, Options
+from hpo.tree_model import History, Model, Options
 from hpo.univariate import suggest as hyperopt_suggest
 
 __all__ = ["Options", "Pick", "hyperopt_suggest", "suggest", "suggest_in_turn", "suggest_values"]
@@ -265,7 +266,7 @@ def _pick_by_model(
     sources = [(history.choose_branch(rng), bool(rng.random() < _WIDE_FRACTION)) for _ in tids]
     models = {branch: Model(history, dict(branch)) for branch, _ in dict.fromkeys(sources)}
     lots_of = {
-        (branch, is_wide): iter(models[branch].draw(rng, is_wide, n_lots))
+        (branch, is_wide): draw_lots(models[branch], rng, is_wide, n_lots)
         for (branch, is_wide), n_lots in Counter(sources).items()
     }
     lots = [next(lots_of[source]) for source in sources]

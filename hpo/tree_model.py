@@ -1,11 +1,10 @@
-"""What TPE thinks: the trials as arrays, the two estimators, the candidates and their scores.
-
-`hpo.tpe` asks for one suggestion after another; here is how each comes about:
+"""What TPE thinks: the trials as arrays, and the two estimators.
 
     History   the trials in order, and which branch of the space to look into
     Model     l and g of one branch
-    Lot       the candidates for one suggestion, with log l and log g
-    Crowd     several lots at once, each pick keeping the others away
+    Kept      what the next suggestion can use again
+
+What is drawn from them, and scored, is in `hpo.candidates`.
 
 Symbols and shapes are those of `hpo.tpe` and `hpo.surrogate.joint`.
 """
@@ -13,9 +12,8 @@ Symbols and shapes are those of `hpo.tpe` and `hpo.surrogate.joint`.
 from __future__ import annotations
 
 import functools
-import math
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -24,20 +22,19 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
-from hpo.algobase import as_integer, as_real, choose_root_first, known_rows
+from hpo.algobase import as_integer, as_real, known_rows
 from hpo.observations import Observations
 from hpo.partial import ranking_losses
-from hpo.space import Hyperparameter, Space
+from hpo.space import Space
 from hpo.surrogate.axes import MOST_VALUES, Axes, Points
 from hpo.surrogate.bandit import Tally, choose_branch, tally_branches
-from hpo.surrogate.edges import log_thinness
 from hpo.surrogate.joint import JointParzen
 from hpo.surrogate.smoothing import smoothed_losses
 from hpo.surrogate.split import count_below, fraction_below, least
 from hpo.surrogate.weights import improvement_weights
 from hpo.trial_points import TrialPoints
 
-__all__ = ["Branch", "Crowd", "History", "Lot", "Model", "Options", "axes_of"]
+__all__ = ["Branch", "History", "Model", "Options", "axes_of"]
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
@@ -49,10 +46,6 @@ _WIDE_PRIOR_WEIGHT = 5.0
 # Smoothing compares every trial with every other: of more than these, only the best
 # half and the latest half.
 _MAX_SMOOTHED = 500
-# So many suggestions' candidates are scored in one go: more would not fit the cache.
-_LOTS_AT_ONCE = 8
-# Scaled coordinates farther from 0 count as this far when suggestions keep their distance.
-_FARTHEST = 1e6
 # So many estimators are kept for each experiment: one trial more often changes neither of
 # them, and a conditional space has two for every branch.
 _MAX_FITS = 32
@@ -298,168 +291,6 @@ class Model:
         points = Points(coordinates.to_unit(x), codes, ends=ends)
         log_l, log_g = (each.log_density(points) for each in (self.fit_l(), self.g))
         return log_l + log_slope, log_g + log_slope
-
-    def draw(self, rng: np.random.Generator, is_wide: bool, n_lots: int = 1) -> list[Lot]:
-        """Draw candidates from l, and score them, for several suggestions at once."""
-        n_candidates = self.history.options.n_EI_candidates
-        lots: list[Lot] = []
-        while len(lots) < n_lots:
-            n_now = min(_LOTS_AT_ONCE, n_lots - len(lots))
-            drawn = Candidates(self, rng, is_wide, n_now * n_candidates)
-            lots += [Lot(drawn, place * n_candidates, n_candidates) for place in range(n_now)]
-        return lots
-
-
-class Candidates:
-    """Draws from l, and what both estimators say of them.
-
-    Attributes:
-        is_active: {label: in which candidates it is active}, arrays of shape (C,).
-        points: the candidates as the estimators see them.
-        log_l, log_g: of each candidate; shape (C,).
-        log_thinness: by how much g is too low next to the bounds; shape (C,).
-        n_kernels: total weight of the kernels of g.
-    """
-
-    def __init__(self, model: Model, rng: np.random.Generator, is_wide: bool, n: int) -> None:
-        self.model = model
-        space = model.history.space
-        coordinates = space.coordinates
-        good, rest = model.fit_l(is_wide=is_wide), model.g
-        u, codes = good.sample(rng, n)
-        for label, branch in model.decided.items():
-            codes[coordinates.options.index(label)] = branch
-        x = coordinates.from_unit(u)
-        axes, discrete = model.history.axes, slice(coordinates.n_continuous, None)
-        numbers, ends = coordinates.numbers(x[discrete]), None
-        if axes.slots.other_axes:
-            u[discrete] = coordinates.to_unit(x)[discrete]
-            ends = coordinates.cells(x[discrete])
-        elif axes.slots.axes:
-            u[discrete] = np.take_along_axis(axes.slots.middles, numbers, axis=1)
-        columns = dict(zip(coordinates.numeric, x, strict=True))
-        columns.update(zip(coordinates.options, codes, strict=True))
-        self._x, self._options = x, codes
-        self.is_active = space.active_masks(columns, n)
-        if not space.is_flat:
-            for row, label in enumerate(coordinates.numeric):
-                u[row, ~self.is_active[label]] = np.nan
-            numbers[np.isnan(u[discrete])] = -1
-            codes = codes.copy()
-            for row, label in enumerate(coordinates.options):
-                codes[row, ~self.is_active[label]] = -1
-        self.points = Points(u, codes, numbers, ends, is_complete=space.is_flat)
-        features = self.points.features(axes)
-        self.log_l, self.log_g = (each.log_density(self.points, features) for each in (good, rest))
-        self.log_thinness = log_thinness(u[axes.bounded], rest.usual_sigmas[axes.bounded])
-        self.n_kernels = len(model.kernels_of_rest) + model.history.options.prior_weight
-
-    def numbers_at(self, place: int) -> dict[str, float]:
-        """{label: number} of one candidate, active or not."""
-        coordinates = self.model.history.space.coordinates
-        numbers = dict(zip(coordinates.numeric, self._x[:, place].tolist(), strict=True))
-        numbers.update(zip(coordinates.options, self._options[:, place].tolist(), strict=True))
-        return numbers
-
-
-class Lot:
-    """The candidates for one suggestion.
-
-    Attributes:
-        drawn: where they are among others that were drawn with them.
-        log_l, log_g: of each candidate; shape (C,).
-        picked: the candidate that was looked at last.
-    """
-
-    def __init__(self, drawn: Candidates, start: int, n: int) -> None:
-        self.drawn, self.place = drawn, slice(start, start + n)
-        self.model = drawn.model
-        self.log_l, self.log_g = drawn.log_l[self.place], drawn.log_g[self.place]
-        self.picked = 0
-
-    @property
-    def score(self) -> Floats:
-        """log l - log g, without what g lacks next to the bounds; shape (C,)."""
-        return self.log_l - self.log_g + self.drawn.log_thinness[self.place]
-
-    def by_score(self) -> Iterator[int]:
-        """Candidates, the best first; sets `picked`."""
-        for index in np.argsort(-self.score, kind="stable").tolist():
-            self.picked = index
-            yield index
-
-    def values(self, index: int, rng: np.random.Generator) -> dict[str, Any]:
-        """{label: value} of a candidate's active hyperparameters; a choice by index."""
-        space, drawn = self.model.history.space, self.drawn
-        place = self.place.start + index
-        numbers = drawn.numbers_at(place)
-        if space.coordinates.free:
-            return choose_root_first(space, rng, lambda label, _: numbers[label])
-        return {
-            label: _as_value(parameter, numbers[label])
-            for label, parameter in space.hyperparameters.items()
-            if drawn.is_active[label][place]
-        }
-
-
-def _as_value(parameter: Hyperparameter, number: float) -> Any:
-    value = parameter.as_value(number)
-    if parameter.prior is None or type(value) is float or parameter.options is not None:
-        return value
-    # Beyond 2^53 a float is not exact enough to stay inside the bounds.
-    low, high = parameter.prior.bounds
-    return max(low, min(value, high))
-
-
-class Crowd:
-    """The candidates of several lots, M together, which must keep out of each other's way."""
-
-    def __init__(self, lots: Sequence[Lot]) -> None:
-        points = [(lot.drawn.points, lot.place) for lot in lots]
-        u = np.concatenate([every.u[:, place] for every, place in points], axis=1)
-        codes = np.concatenate([every.codes[:, place] for every, place in points], axis=1)
-        self._log_g = np.concatenate([lot.log_g for lot in lots])
-        n_candidates = len(lots[0].log_g)
-        self._n_kernels = np.repeat([lot.drawn.n_kernels for lot in lots], n_candidates)
-        self._starts: dict[int, int] = {}
-        for number, lot in enumerate(lots):
-            start = number * n_candidates
-            self._starts[id(lot)] = start
-            # From now on a lot's scores are read from the common array.
-            lot.log_g = self._log_g[start : start + n_candidates]
-        axes, options = lots[0].model.history.axes, lots[0].model.history.options
-        sigmas = np.maximum(options.least_sigma, axes.half_cells)
-        # The density at a kernel's centre; on a discrete axis the probability of its cell.
-        widths = np.where(axes.half_cells > 0, 2.0 * axes.half_cells, 1.0)
-        peaks = widths / (sigmas * math.sqrt(2.0 * math.pi))
-        log_peaks = np.log(np.where(axes.half_cells > 0, np.minimum(peaks, 1.0), peaks))
-        is_active = ~np.isnan(u)
-        # Far out, where squares lose digits, distances need not be exact.
-        scaled = np.nan_to_num(u / sigmas).clip(-_FARTHEST, _FARTHEST)
-        # Products of these are sums over the axes that are active in both points; (M, 3 D).
-        squares = scaled * scaled
-        self._right = np.concatenate([scaled, squares, is_active]).T.copy()
-        weights = (log_peaks - 0.5 * squares) * is_active
-        self._left = np.concatenate([scaled, -0.5 * is_active, weights]).T.copy()
-        self._options = codes.T.copy()
-
-    def avoid(self, lot: Lot) -> None:
-        """Count what was picked from a lot as one more kernel of every lot's g.
-
-        The kernel has the least deviation everywhere, and is not cut at the bounds:
-        near enough, because all it has to do is to keep the next ones away. Where a
-        hyperparameter is inactive in either the prior stands, whose density is about 1.
-        """
-        picked = self._starts[id(lot)] + lot.picked
-        # Only those after it are still to be picked from.
-        later = slice(self._starts[id(lot)] + len(lot.log_g), None)
-        log_kernel = self._right[later] @ self._left[picked]
-        is_elsewhere = (self._options[later] != self._options[picked]).any(axis=1)
-        log_kernel[is_elsewhere] = -np.inf
-        n, log_g = self._n_kernels[later], self._log_g[later]
-        np.logaddexp(log_g + np.log(n), log_kernel, out=log_g)
-        n += 1.0
-        log_g -= np.log(n)
 
 
 @functools.lru_cache(maxsize=32)

@@ -32,7 +32,7 @@ LAYERS = (
     {"algobase", "objective"},
     {"rand"},
     {"tree_model", "univariate", "gp_inputs"},
-    {"robust", "gp_model"},
+    {"candidates", "robust", "gp_model"},
     {"gp_search"},
     {"gp_choice"},
     {"tpe", "anneal", "qmc", "grid", "cma", "gp", "atpe"},
@@ -57,7 +57,7 @@ UPWARD = {
     ("trials", "fmin"): "Trials.fmin is hyperopt's other way into fmin",
 }
 
-ALGORITHMS = {"algobase", "rand", "tree_model", "tpe", "univariate", "anneal"} | {
+ALGORITHMS = {"algobase", "rand", "tree_model", "candidates", "tpe", "univariate", "anneal"} | {
     "qmc",
     "grid",
     "cma",

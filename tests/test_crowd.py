@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from hpo import hp
+from hpo.candidates import Crowd, draw_lots
 from hpo.space import Space
-from hpo.tree_model import Crowd, History, Model, Options
+from hpo.tree_model import History, Model, Options
 from tests.searches import at_random, search
 
 MIXED = Space(
@@ -31,7 +32,7 @@ CHOICES = Space([hp.choice("a", [1, 2, 3]), hp.choice("b", [1, 2])])
 def lots_of(space, n_lots):
     observations = search(at_random, space, lambda values: sum(values.values()), 40, seed=3)
     model = Model(History(space, observations, Options()), {})
-    return model.draw(np.random.default_rng(4), is_wide=False, n_lots=n_lots)
+    return list(draw_lots(model, np.random.default_rng(4), is_wide=False, n_lots=n_lots))
 
 
 def log_kernel_slowly(history, points, of, around):
