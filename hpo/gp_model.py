@@ -30,7 +30,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections import OrderedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +43,7 @@ from hpo.surrogate import bandit
 from hpo.surrogate.gaussian_process import Hyperparameters, Posterior
 from hpo.surrogate.kernels import kernel_named
 from hpo.surrogate.likelihood import Likelihood, Priors, fitted
+from hpo.surrogate.recent import Recent
 from hpo.surrogate.warping import targets_and_slopes
 
 __all__ = [
@@ -256,23 +256,19 @@ def _hyperparameters(kernel: str, is_noisy: bool, history: History, size: int) -
     )
     if size < _LEAST_FOR_FIT:
         return likelihood.as_hyperparameters(likelihood.most_likely_before)
-    key = _content_key(kernel, is_noisy, X, y, e)
-    known = _fits.get(key)
-    if known is None:
-        anchor = anchor_of(size)
+
+    def learn() -> Hyperparameters:
+        anchor, rng = anchor_of(size), np.random.default_rng(size)
         if anchor == size:
-            known = fitted(likelihood, np.random.default_rng(size), _N_RESTARTS)
-        else:
-            start = _hyperparameters(kernel, is_noisy, history, anchor)
-            known = fitted(likelihood, np.random.default_rng(size), 0, [start])
-        _fits[key] = known
-        while len(_fits) > _FITS_KEPT:
-            _fits.popitem(last=False)
-    return known
+            return fitted(likelihood, rng, _N_RESTARTS)
+        start = _hyperparameters(kernel, is_noisy, history, anchor)
+        return fitted(likelihood, rng, 0, [start])
+
+    return _fits.get(_content_key(kernel, is_noisy, X, y, e), learn)
 
 
 # What the same numbers gave before. Keyed by content, so it holds for any search.
-_fits: OrderedDict[str, Hyperparameters] = OrderedDict()
+_fits: Recent[Hyperparameters] = Recent(_FITS_KEPT)
 
 
 def _content_key(kernel: str, is_noisy: bool, X: Floats, y: Floats, e: Floats | None) -> str:

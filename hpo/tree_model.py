@@ -12,11 +12,9 @@ Symbols and shapes are those of `hpo.tpe` and `hpo.surrogate.joint`.
 from __future__ import annotations
 
 import functools
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -29,6 +27,7 @@ from hpo.space import Space
 from hpo.surrogate.axes import MOST_VALUES, Axes, Points
 from hpo.surrogate.bandit import Tally, choose_branch, tally_branches
 from hpo.surrogate.joint import JointParzen
+from hpo.surrogate.recent import Recent
 from hpo.surrogate.smoothing import smoothed_losses
 from hpo.surrogate.split import count_below, fraction_below, least
 from hpo.surrogate.weights import improvement_weights
@@ -145,16 +144,12 @@ class History:
             prior_weight, least_sigma, weights.tobytes(),
             self.observations.configurations[self.rows[places]].tobytes(),
         )  # fmt: skip
-        fits = self._kept.fits
-        found = fits.pop(key, None)
-        if found is None:
+
+        def make() -> JointParzen:
             points = self.points(places)
-            found = JointParzen(self.axes, points, weights, prior_weight, least_sigma)
-        # The last used stand last.
-        fits[key] = found
-        while len(fits) > _MAX_FITS:
-            fits.popitem(last=False)
-        return found
+            return JointParzen(self.axes, points, weights, prior_weight, least_sigma)
+
+        return self._kept.fits.get(key, make)
 
     def points(self, places: Rows) -> Points:
         """Trials as the estimators see them."""
@@ -179,12 +174,12 @@ class Kept:
 
     Attributes:
         points: the trials in unit coordinates.
-        fits: the estimators, the last used last.
+        fits: the estimators that were used last.
     """
 
     def __init__(self, space: Space) -> None:
         self.points = TrialPoints(space)
-        self.fits: OrderedDict[tuple[Any, ...], JointParzen] = OrderedDict()
+        self.fits: Recent[JointParzen] = Recent(_MAX_FITS)
         self._space = space
 
     @classmethod

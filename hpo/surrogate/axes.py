@@ -22,7 +22,6 @@ stand side by side, so one matrix product looks all of them up: `features` has a
 from __future__ import annotations
 
 import functools
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpo.surrogate.cells import CellKernels
+from hpo.surrogate.recent import Recent
 
 __all__ = ["MOST_VALUES", "Axes", "Points", "SlotKernels", "Slots"]
 
@@ -120,19 +120,14 @@ class Axes:
         rows = np.arange(len(middles))[:, None]
         is_taken[rows, numbers] = True
         is_taken[:, -1] = False
-        key = (is_taken.tobytes(), least_sigma)
-        found = self._kept_kernels.pop(key, None)
-        if found is None:
-            found = self._kernels_on(is_taken, least_sigma)
-        # The last used stand last.
-        self._kept_kernels[key] = found
-        if len(self._kept_kernels) > _MOST_KEPT:
-            self._kept_kernels.popitem(last=False)
+        found = self._recent_kernels.get(
+            (is_taken.tobytes(), least_sigma), lambda: self._kernels_on(is_taken, least_sigma)
+        )
         return found, found.columns[rows, numbers]
 
     @functools.cached_property
-    def _kept_kernels(self) -> OrderedDict[tuple[bytes, float], SlotKernels]:
-        return OrderedDict()
+    def _recent_kernels(self) -> Recent[SlotKernels]:
+        return Recent(_MOST_KEPT)
 
     def _kernels_on(self, is_taken: npt.NDArray[np.bool_], least_sigma: float) -> SlotKernels:
         slots = self.slots
