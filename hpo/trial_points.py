@@ -22,10 +22,11 @@ class TrialPoints:
     """Trials as `hpo.surrogate.joint` sees them, computed when they are first asked for."""
 
     def __init__(self, space: Space) -> None:
-        self._space, coordinates = space, space.coordinates
+        self._coordinates = coordinates = space.coordinates
         self._discrete = slice(coordinates.n_continuous, None)
         n_numeric = len(coordinates.numeric)
-        # The words of the trials whose coordinates stand in each column of the others.
+        # Of each row of the observations the word of the trial that stands in the others'
+        # column; 0, which is nobody's, where there is none.
         self._words = np.zeros(0, dtype=np.uint64)
         self._u = np.empty((n_numeric, 0))
         self._codes = np.empty((len(coordinates.options), 0), dtype=np.int64)
@@ -46,7 +47,7 @@ class TrialPoints:
     def _compute(self, observations: Observations, rows: npt.NDArray[np.int64]) -> None:
         if not rows.size:
             return
-        coordinates = self._space.coordinates
+        coordinates = self._coordinates
         x = observations.table(coordinates.numeric, rows)
         self._u[:, rows] = coordinates.to_unit(x)
         self._numbers[:, rows] = coordinates.numbers(x[self._discrete])
@@ -54,16 +55,13 @@ class TrialPoints:
         self._words[rows] = observations.configurations[rows]
 
     def _reserve(self, capacity: int) -> None:
-        # The system lends no memory for columns that nobody asks for.
-        self._u, self._codes, self._numbers = (
-            _widened(each, capacity) for each in (self._u, self._codes, self._numbers)
+        self._words, self._u, self._codes, self._numbers = (
+            _widened(each, capacity) for each in (self._words, self._u, self._codes, self._numbers)
         )
-        words = np.zeros(capacity, dtype=np.uint64)
-        words[: len(self._words)] = self._words
-        self._words = words
 
 
 def _widened(array: npt.NDArray[Any], capacity: int) -> npt.NDArray[Any]:
-    wide = np.empty((len(array), capacity), dtype=array.dtype)
-    wide[:, : array.shape[1]] = array
+    # The system lends no memory for zeros that nobody looks at.
+    wide = np.zeros((*array.shape[:-1], capacity), dtype=array.dtype)
+    wide[..., : array.shape[-1]] = array
     return wide

@@ -71,9 +71,9 @@ class CellKernels:
 
         Args:
             lower, upper: ends of the cells, shape (E, C).
-            axes: to which axes the E rows belong; default all.
             u: the values themselves. Where the ends of a cell are one number, because far
                 from 0 a float cannot tell them apart, the density there stands in.
+            axes: to which axes the E rows belong; default all.
 
         Returns:
             Shape (E, U + 1, C).

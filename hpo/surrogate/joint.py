@@ -313,7 +313,8 @@ class JointParzen:
         u = points.u[self.axes.n_continuous :]
         is_active = ~np.isnan(u)
         for axes, kernels in self._discrete_kernels:
-            if points.numbers is not None and axes == self.axes.slots.axes:
+            is_tabulated = points.numbers is not None and axes == self.axes.slots.axes
+            if is_tabulated:
                 continue
             # Whole branches of the space may be inactive in all the points.
             places = np.flatnonzero(is_active[axes].any(axis=1))

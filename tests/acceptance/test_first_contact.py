@@ -6,7 +6,6 @@ import logging
 import socket
 import sys
 from contextlib import closing
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ from hpo.exceptions import AccessDenied, ServerUnreachable, UnknownHost
 from hpo.mongoexp import MongoTrials as HyperoptsMongoTrials
 from hpo.store.mongo import MongoStore
 from tests.acceptance.working import assert_that_nothing_was_lost_or_repeated, worker
-from tests.store.proxy import Proxy
 
 pytestmark = pytest.mark.breaks
 
@@ -30,21 +28,6 @@ FMIN = sys.modules["hpo.fmin"]
 
 def objective(config):
     return (config["x"] - 3.0) ** 2
-
-
-@pytest.fixture
-def proxy(standalone_server):
-    proxy = Proxy(standalone_server.port)
-    yield proxy
-    proxy.close()
-
-
-@pytest.fixture
-def far_url(standalone_url, standalone_server, proxy):
-    """The test's database behind a network that may break."""
-    name = standalone_url.rpartition("/")[2].partition("?")[0]
-    far = replace(standalone_server, port=proxy.port)
-    return far.url(name) + "&serverSelectionTimeoutMS=200"
 
 
 @pytest.fixture
