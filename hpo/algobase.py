@@ -19,10 +19,9 @@ subclass of `SuggestAlgo`, as in hyperopt:
 
 from __future__ import annotations
 
-import hashlib
 import math
 import numbers
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,6 +32,7 @@ from hpo.exceptions import InvalidOption, InvalidOptionValue, did_you_mean
 from hpo.observations import Observations
 from hpo.pyll import Apply, Evaluation, GarbageCollected
 from hpo.pyll.evaluator import ExprEvaluator
+from hpo.seeds import Seed, as_seed, suggestion_rng
 from hpo.space import Hyperparameter, Prior, Space
 
 __all__ = [
@@ -47,72 +47,6 @@ __all__ = [
     "reject_unknown_options",
     "suggestion_rng",
 ]
-
-
-# What `suggestion_rng` takes: what numpy.random.default_rng does, and RandomState.
-Seed = (
-    int
-    | Sequence[int]
-    | np.random.SeedSequence
-    | np.random.BitGenerator
-    | np.random.Generator
-    | np.random.RandomState
-    | None
-)
-
-
-def suggestion_rng(seed: Seed, tid: Tid, purpose: str = "") -> np.random.Generator:
-    """The generator of one suggestion.
-
-    Args:
-        seed: an integer, a sequence of integers that are not negative, or a
-            SeedSequence; or None for numbers that nobody can repeat. From a
-            generator an integer is drawn, so asking again gives other numbers.
-        tid: the trial that the suggestion is for; any hashable.
-        purpose: a second decision about the same trial names its own purpose,
-            so that the two do not see the same numbers.
-
-    Raises:
-        InvalidOption: the seed is none of these.
-    """
-    own_key = (_as_word(tid), _as_word(purpose)) if purpose else (_as_word(tid),)
-    entropy, spawn_key = _entropy(seed)
-    sequence = np.random.SeedSequence(entropy, spawn_key=(*spawn_key, *own_key))
-    return np.random.Generator(np.random.Philox(sequence))
-
-
-def _entropy(seed: Any) -> tuple[int | list[int] | None, tuple[int, ...]]:
-    """A seed as what numpy.random.SeedSequence is made of: entropy and spawn key."""
-    if seed is None:
-        return None, ()
-    if isinstance(seed, numbers.Integral):
-        return _as_word(seed), ()
-    if isinstance(seed, np.random.SeedSequence):
-        return _words_of(seed.entropy), tuple(seed.spawn_key)
-    if isinstance(seed, np.random.RandomState):
-        return int(seed.randint(2**31 - 1)), ()
-    if isinstance(seed, (np.random.Generator, np.random.BitGenerator)):
-        return int(np.random.default_rng(seed).integers(2**31 - 1)), ()
-    if isinstance(seed, (Sequence, np.ndarray)) and not isinstance(seed, (str, bytes)):
-        return _words_of(seed), ()
-    raise InvalidOption(
-        f"seed must be an integer, a sequence of integers, a SeedSequence, a generator or None, "
-        f"not {seed!r}"
-    )
-
-
-def as_seed(seed: Seed) -> int:
-    """A seed as one integer: itself, or one drawn from what it is; None gives a fresh one.
-
-    Raises:
-        InvalidOption: it is no seed; see `suggestion_rng`.
-    """
-    entropy, spawn_key = _entropy(seed)
-    if isinstance(entropy, int) and not spawn_key:
-        return entropy
-    sequence = np.random.SeedSequence(entropy, spawn_key=spawn_key)
-    # 63 bits: what a document can hold.
-    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def known_rows(observations: Observations) -> npt.NDArray[np.int64]:
@@ -130,26 +64,6 @@ def known_rows(observations: Observations) -> npt.NDArray[np.int64]:
         if losses[row] <= losses[best_row.setdefault(source, row)]:
             best_row[source] = row
     return np.fromiter(best_row.values(), dtype=np.int64, count=len(best_row))
-
-
-def _words_of(entropy: Any) -> int | list[int] | None:
-    if entropy is None or isinstance(entropy, numbers.Integral):
-        return entropy if entropy is None else int(entropy)
-    words = [int(word) for word in entropy if isinstance(word, numbers.Integral)]
-    if not words or len(words) < len(entropy) or min(words) < 0:
-        raise InvalidOption(
-            "a sequence as seed must hold integers that are not negative, at least one, "
-            f"not {entropy!r}"
-        )
-    return words
-
-
-def _as_word(value: Any) -> int:
-    if isinstance(value, numbers.Integral) and int(value) >= 0:
-        return int(value)
-    # Not `hash`: it differs from one process to the next for text.
-    digest = hashlib.blake2b(repr(value).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big")
 
 
 def choose_root_first(
@@ -293,8 +207,12 @@ def as_integer(name: str, value: Any, *, at_least: int | None = None) -> int:
         InvalidOption: it is not a whole number.
         InvalidOptionValue: it is below `at_least`.
     """
-    is_whole = isinstance(value, numbers.Real) and float(value).is_integer()
-    if not is_whole or isinstance(value, bool):
+    is_whole = type(value) is int or (
+        isinstance(value, numbers.Real)
+        and not isinstance(value, bool)
+        and float(value).is_integer()
+    )
+    if not is_whole:
         raise InvalidOption(f"{name} must be a whole number, not {value!r}")
     if at_least is not None and value < at_least:
         raise InvalidOptionValue(f"{name} must be at least {at_least}, not {value!r}")
@@ -310,7 +228,9 @@ def as_real(
         InvalidOption: it is not a real number.
         InvalidOptionValue: it is not finite, not above `above` or below `at_least`.
     """
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+    if type(value) is not float and (
+        not isinstance(value, numbers.Real) or isinstance(value, bool)
+    ):
         raise InvalidOption(f"{name} must be a number, not {value!r}")
     number = float(value)
     if not math.isfinite(number):

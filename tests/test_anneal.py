@@ -131,7 +131,7 @@ def test_what_the_picked_trial_lacks_comes_from_another_or_the_prior():
     )
     observations = observe(*(finished(tid, {"m": 0, "x": 0.5}, 1.0) for tid in range(3)))
 
-    drawn = draws(space, observations)
+    drawn = draws(space, observations, 1000)
 
     assert {frozenset(values) for values in drawn} == {frozenset("mx"), frozenset("my")}
     y = [values["y"] for values in drawn if "y" in values]

@@ -160,7 +160,7 @@ def test_noise_does_not_lead_it_away():
 def test_failing_regions_are_left():
     """Where a > 0 everything fails; at random, 0.45 of the trials would be beyond 0.5."""
     shares, least = [], []
-    for seed in range(3):
+    for seed in range(7):
         observations = Observations()
         for tid in range(50):
             values = by()(BOX, observations, tid, seed)
@@ -201,25 +201,30 @@ def history_of(n, space=BOX, loss_of=bowl, seed=0):
     ]
 
 
-def suggested(n_at_once, documents, space=BOX, **options):
+def suggested(n_at_once, documents, space=BOX, seed=1, **options):
     trials = Trials()
     trials.insert_trial_docs(documents)
     trials.refresh()
     new_ids = trials.new_trial_ids(n_at_once)
     domain = Domain(abs, space.expr)
-    found = gp.suggest(new_ids, domain, trials, 1, **options)
+    found = gp.suggest(new_ids, domain, trials, seed, **options)
     values = [{k: v[0] for k, v in doc["misc"]["vals"].items() if v} for doc in found]
     return found, values
 
 
 def test_a_batch_keeps_apart():
-    _, values = suggested(12, history_of(25, HARTMANN_SPACE, hartmann6), HARTMANN_SPACE)
+    least, usual = [], []
+    for seed in range(10, 20):
+        documents = history_of(25, HARTMANN_SPACE, hartmann6, seed)
+        _, values = suggested(12, documents, HARTMANN_SPACE, seed)
+        points = np.array([list(each.values()) for each in values])
+        distances = np.linalg.norm(points[:, None] - points, axis=2)
+        np.fill_diagonal(distances, np.inf)
+        least.append(distances.min())
+        usual.append(np.median(distances.min(axis=1)))
 
-    points = np.array([list(each.values()) for each in values])
-    distances = np.linalg.norm(points[:, None] - points, axis=2)
-    np.fill_diagonal(distances, np.inf)
-    assert distances.min() > 0.05
-    assert np.median(distances.min(axis=1)) > 0.2
+    assert np.median(least) > 0.03
+    assert np.median(usual) > 0.15
 
 
 def test_suggestions_keep_out_of_the_way_of_running_trials():
