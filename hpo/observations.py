@@ -89,12 +89,15 @@ class Observations:
         self._is_sorted = True
         self._order: npt.NDArray[np.int64] | None = None
         self._has_sources = False
+        self._has_variances = False
         self._history: npt.NDArray[np.int64] | None = None
         self._sum_of_words = 0
         self._columns: dict[str, npt.NDArray[Any]] = {
             name: np.empty(_FIRST_CAPACITY, dtype) for name, dtype in _COLUMN_TYPES.items()
         }
         self._values: dict[str, npt.NDArray[np.float64]] = {}
+        # What was read since the last row was added.
+        self._views: dict[str, npt.NDArray[Any]] = {}
 
     # --- writing ---
 
@@ -136,6 +139,7 @@ class Observations:
         columns["state"][row] = state
         columns["loss"][row] = loss
         columns["loss_variance"][row] = loss_variance
+        self._has_variances = self._has_variances or loss_variance > 0.0
         self._put_report(row, report)
         columns["is_ok"][row] = is_ok
         columns["is_failed"][row] = is_failed
@@ -179,8 +183,10 @@ class Observations:
             for row in range(n_rows, self._n_rows):
                 self._put_words(row, 0, 0)
                 del self._row_of_tid[self._columns["tid"][row]]
-            self._n_rows, self._is_sorted, self._order = n_rows, is_sorted, order
-            self._history = None
+            if self._n_rows > n_rows:
+                self._views.clear()
+                self._n_rows, self._is_sorted, self._order = n_rows, is_sorted, order
+                self._history = None
 
     def copy(self) -> Observations:
         """An independent copy; what is added to it stays out of the original."""
@@ -192,6 +198,7 @@ class Observations:
         """An independent copy of some rows, in the order given."""
         twin = Observations()
         twin._n_rows, twin._has_sources = len(rows), self._has_sources
+        twin._has_variances = self._has_variances
         twin._columns = {name: column[rows] for name, column in self._columns.items()}
         twin._values = {label: column[rows] for label, column in self._values.items()}
         tids = twin._columns["tid"]
@@ -246,6 +253,11 @@ class Observations:
         return self._view("loss")
 
     @property
+    def has_variances(self) -> bool:
+        """Whether the variance of any loss was ever known."""
+        return self._has_variances
+
+    @property
     def loss_variances(self) -> npt.NDArray[np.float64]:
         """Variance of each loss's measurement; NaN where unknown. Shape (n,)."""
         return self._view("loss_variance")
@@ -269,6 +281,11 @@ class Observations:
     def is_stopped(self) -> npt.NDArray[np.bool_]:
         """Which trials a stopping rule ended before their full budget, shape (n,)."""
         return self._report_view("is_stopped")
+
+    @property
+    def has_reports(self) -> bool:
+        """Whether any trial reported its progress, or was stopped or continued."""
+        return "steps" in self._columns
 
     @property
     def is_continuation(self) -> npt.NDArray[np.bool_]:
@@ -303,6 +320,14 @@ class Observations:
         return self._order
 
     @property
+    def last_tid(self) -> Tid | None:
+        """The greatest id; None where there is no trial."""
+        if not self._n_rows:
+            return None
+        last: Tid = self.tids[-1 if self._is_sorted else self.order[-1]]
+        return last
+
+    @property
     def history(self) -> npt.NDArray[np.int64]:
         """Rows that say something of their configuration, sorted by tid; shape (h,).
 
@@ -311,7 +336,7 @@ class Observations:
         if self._history is None:
             says_something = self._view("configuration") != 0
             if self._is_sorted:
-                self._history = np.flatnonzero(says_something)
+                self._history = says_something.nonzero()[0]
             else:
                 order = self.order
                 self._history = order[says_something[order]]
@@ -375,6 +400,7 @@ class Observations:
         return {
             **self.__dict__,
             "_row_of_tid": dict(self._row_of_tid),
+            "_views": {},
             "_columns": {name: array[:n_rows].copy() for name, array in self._columns.items()},
             "_values": {label: array[:n_rows].copy() for label, array in self._values.items()},
         }
@@ -385,7 +411,10 @@ class Observations:
     # --- rows and columns ---
 
     def _view(self, name: str) -> npt.NDArray[Any]:
-        return _read_only(self._columns[name][: self._n_rows])
+        view = self._views.get(name)
+        if view is None:
+            view = self._views[name] = _read_only(self._columns[name][: self._n_rows])
+        return view
 
     def _report_view(self, name: str) -> npt.NDArray[Any]:
         if name not in self._columns:
@@ -393,11 +422,11 @@ class Observations:
         return self._view(name)
 
     def _put_report(self, row: int, report: Mapping[str, float | bool]) -> None:
-        if report and "steps" not in self._columns:
+        if report and not self.has_reports:
             capacity = len(self._columns["tid"])
             for name, blank in _REPORT_COLUMNS.items():
                 self._columns[name] = np.full(capacity, blank)
-        if "steps" in self._columns:
+        if self.has_reports:
             for name, blank in _REPORT_COLUMNS.items():
                 self._columns[name][row] = report.get(name, blank)
 
@@ -412,6 +441,7 @@ class Observations:
             self._reserve_rows(max(_FIRST_CAPACITY, row + row // 8))
         self._row_of_tid[tid] = row
         self._n_rows += 1
+        self._views.clear()
         self._columns["tid"][row] = self._columns["source_tid"][row] = tid
         self._columns["word"][row] = 0
         self._order = None

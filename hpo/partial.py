@@ -43,6 +43,8 @@ def ranking_losses_of(observations: Observations, rows: npt.NDArray[np.int64]) -
 
 
 def _ranked(observations: Observations, chosen: npt.NDArray[np.int64] | slice) -> Floats:
+    if not observations.has_reports:
+        return observations.losses[chosen]
     is_stopped = observations.is_stopped[chosen]
     if not is_stopped.any():
         return observations.losses[chosen]

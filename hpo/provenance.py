@@ -27,7 +27,7 @@ from hpo.observations import Observations
 __all__ = ["Provenance", "as_runs", "from_runs"]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Provenance:
     """What the suggestions of one call have in common.
 
@@ -57,10 +57,12 @@ class Provenance:
         observations: Observations,
     ) -> Provenance:
         """That of a call which is about to look at `observations`."""
-        tids = observations.tids
-        pending = tids[observations.is_pending].tolist()
-        last = tids[observations.order[-1]] if len(tids) else None
-        seen = {"last": last, "pending": as_runs(pending), "digest": observations.digest}
+        pending = observations.tids[observations.is_pending].tolist()
+        seen = {
+            "last": observations.last_tid,
+            "pending": as_runs(pending),
+            "digest": observations.digest,
+        }
         return cls(algorithm, version, options, seed, search_seed, seen)
 
     def for_place(
@@ -82,6 +84,8 @@ class Provenance:
 def as_runs(tids: Iterable[Tid]) -> str | list[Tid]:
     """Ids as a short text, "3,5-9"; as a list if they are not all whole numbers."""
     listed = list(tids)
+    if not listed:
+        return ""
     if not all(isinstance(tid, numbers.Integral) and tid >= 0 for tid in listed):
         return listed
     runs: list[list[int]] = []

@@ -67,11 +67,13 @@ def least(losses: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.int64]:
     places = None if losses.size <= _MANY else _in_least_blocks(losses, n)
     values = losses if places is None else losses[places]
     if n < values.size:
+        ascending = values.copy()
+        ascending.partition(n - 1)
         # NaN sorts last, behind an infinite loss, and nothing is below it.
-        few = np.flatnonzero(values <= np.partition(values, n - 1)[n - 1])
+        few = (values <= ascending[n - 1]).nonzero()[0]
         if few.size:
-            values = values[few]
-            places = few if places is None else places[few]
+            order = few[values[few].argsort(kind="stable")[:n]]
+            return np.asarray(order if places is None else places[order])
     order = values.argsort(kind="stable")[: min(n, np.count_nonzero(values == values))]
     return np.asarray(order if places is None else places[order])
 

@@ -35,10 +35,13 @@ def improvement_weights(below: npt.ArrayLike, threshold: float) -> Floats:
         Shape (n,), mean 1. Equal weights where an improvement is infinite or unknown.
     """
     losses = np.asarray(below, dtype=np.float64)
-    if not math.isfinite(threshold) or not np.isfinite(losses).all():
+    if not (losses.size and math.isfinite(threshold) and math.isfinite(losses.max())):
+        return np.ones(losses.size)
+    least = float(losses.min())
+    if not math.isfinite(least):
         return np.ones(losses.size)
     # Halved, because the difference of huge losses is infinite.
     improvements = np.maximum(0.5 * threshold - 0.5 * losses, _LEAST_IMPROVEMENT)
-    return np.asarray(
-        improvements / improvements.max() / np.mean(improvements / improvements.max())
-    )
+    improvements /= max(0.5 * threshold - 0.5 * least, _LEAST_IMPROVEMENT)
+    improvements *= losses.size / improvements.sum()
+    return improvements
