@@ -10,16 +10,16 @@ Symbols and shapes are those of `hpo.tpe` and `hpo.surrogate.joint`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from hpo.algobase import choose_root_first
-from hpo.space import Hyperparameter
-from hpo.surrogate.axes import Points
+from hpo.space import Hyperparameter, Space
 from hpo.surrogate.edges import log_thinness
+from hpo.surrogate.joint import log_densities
 from hpo.tree_model import Model
 
 __all__ = ["Crowd", "Lot", "draw_lots"]
@@ -49,7 +49,8 @@ class Candidates:
     """Draws from l, and what both estimators say of them.
 
     Attributes:
-        is_active: {label: in which candidates it is active}, arrays of shape (C,).
+        is_active: {label: in which candidates it is active}, arrays of shape (C,); None
+            where all labels always are.
         points: the candidates as the estimators see them.
         log_l, log_g: of each candidate; shape (C,).
         log_thinness: by how much g is too low next to the bounds; shape (C,).
@@ -58,36 +59,43 @@ class Candidates:
 
     def __init__(self, model: Model, rng: np.random.Generator, is_wide: bool, n: int) -> None:
         self.model = model
-        space = model.history.space
+        space, axes = model.history.space, model.history.axes
         coordinates = space.coordinates
-        good, rest = model.fit_l(is_wide=is_wide), model.g
-        u, codes = good.sample(rng, n)
+        l, g = model.fit(is_wide=is_wide)  # noqa: E741
+        self.points = points = l.sample(rng, n)
         for label, branch in model.decided.items():
-            codes[coordinates.options.index(label)] = branch
-        x = coordinates.from_unit(u)
-        axes, discrete = model.history.axes, slice(coordinates.n_continuous, None)
-        numbers, ends = coordinates.numbers(x[discrete]), None
+            points.codes[coordinates.options.index(label)] = branch
+        self._x, self._options = coordinates.from_unit(points.u), points.codes
         if axes.slots.other_axes:
-            u[discrete] = coordinates.to_unit(x)[discrete]
-            ends = coordinates.cells(x[discrete])
-        elif axes.slots.axes:
-            u[discrete] = np.take_along_axis(axes.slots.middles, numbers, axis=1)
-        columns = dict(zip(coordinates.numeric, x, strict=True))
-        columns.update(zip(coordinates.options, codes, strict=True))
-        self._x, self._options = x, codes
-        self.is_active = space.active_masks(columns, n)
-        if not space.is_flat:
-            for row, label in enumerate(coordinates.numeric):
-                u[row, ~self.is_active[label]] = np.nan
-            numbers[np.isnan(u[discrete])] = -1
-            codes = codes.copy()
-            for row, label in enumerate(coordinates.options):
-                codes[row, ~self.is_active[label]] = -1
-        self.points = Points(u, codes, numbers, ends, is_complete=space.is_flat)
-        features = self.points.features(axes)
-        self.log_l, self.log_g = (each.log_density(self.points, features) for each in (good, rest))
-        self.log_thinness = log_thinness(u[axes.bounded], rest.usual_sigmas[axes.bounded])
-        self.n_kernels = len(model.kernels_of_rest) + model.history.options.prior_weight
+            # What was drawn there is rounded now.
+            discrete = slice(axes.n_continuous, None)
+            points.u[discrete] = coordinates.to_unit(self._x)[discrete]
+            points.ends = coordinates.cells(self._x[discrete])
+        self.is_active: Mapping[str, npt.NDArray[np.bool_]] | None = None
+        if space.is_flat:
+            points.is_complete = True
+        else:
+            self._deactivate(space)
+        self.log_l, self.log_g = log_densities((l, g), points)
+        self.log_thinness = log_thinness(points.u[axes.bounded], g.usual_sigmas[axes.bounded])
+        self.n_kernels = len(g.weights) - 1 + model.history.options.prior_weight
+
+    def _deactivate(self, space: Space) -> None:
+        """Take out of the points what is not active in them."""
+        coordinates, points = space.coordinates, self.points
+        columns = dict(zip(coordinates.numeric, self._x, strict=True))
+        columns.update(zip(coordinates.options, self._options, strict=True))
+        self.is_active = space.active_masks(columns, len(points))
+        points.codes, split = points.codes.copy(), self.model.history.axes.n_continuous
+        # The three kinds of coordinates, with what stands where a label is inactive.
+        coordinates_of: Sequence[tuple[npt.NDArray[Any], Sequence[str], float]] = (
+            (points.u, coordinates.numeric, np.nan),
+            (points.numbers, coordinates.numeric[split:], -1),
+            (points.codes, coordinates.options, -1),
+        )
+        for rows, labels, blank in coordinates_of:
+            for row, label in zip(rows, labels, strict=True):
+                np.copyto(row, blank, where=~self.is_active[label])
 
     def numbers_at(self, place: int) -> dict[str, float]:
         """{label: number} of one candidate, active or not."""
@@ -115,11 +123,11 @@ class Lot:
     @property
     def score(self) -> Floats:
         """log l - log g, without what g lacks next to the bounds; shape (C,)."""
-        return self.log_l - self.log_g + self.drawn.log_thinness[self.place]
+        return np.asarray(self.log_l - self.log_g + self.drawn.log_thinness[self.place])
 
     def by_score(self) -> Iterator[int]:
         """Candidates, the best first; sets `picked`."""
-        for index in np.argsort(-self.score, kind="stable").tolist():
+        for index in (-self.score).argsort(kind="stable").tolist():
             self.picked = index
             yield index
 
@@ -133,7 +141,7 @@ class Lot:
         return {
             label: _as_value(parameter, numbers[label])
             for label, parameter in space.hyperparameters.items()
-            if drawn.is_active[label][place]
+            if drawn.is_active is None or drawn.is_active[label][place]
         }
 
 
@@ -165,9 +173,12 @@ class Crowd:
         axes, options = lots[0].model.history.axes, lots[0].model.history.options
         sigmas = np.maximum(options.least_sigma, axes.half_cells)
         # The density at a kernel's centre; on a discrete axis the probability of its cell.
-        widths = np.where(axes.half_cells > 0, 2.0 * axes.half_cells, 1.0)
-        peaks = widths / (sigmas * math.sqrt(2.0 * math.pi))
-        log_peaks = np.log(np.where(axes.half_cells > 0, np.minimum(peaks, 1.0), peaks))
+        peaks = 1.0 / (sigmas * math.sqrt(2.0 * math.pi))
+        cells = slice(axes.n_continuous, None)
+        half_cells = axes.half_cells[cells]
+        peaks[cells] *= np.where(half_cells > 0, 2.0 * half_cells, 1.0)
+        np.minimum(peaks[cells], 1.0, out=peaks[cells], where=half_cells > 0)
+        log_peaks = np.log(peaks)
         is_active = ~np.isnan(u)
         # Far out, where squares lose digits, distances need not be exact.
         scaled = np.nan_to_num(u / sigmas).clip(-_FARTHEST, _FARTHEST)

@@ -263,15 +263,17 @@ def _pick_by_model(
     history = History(space, observations, options)
     rng = suggestion_rng(seed, tids[0])
     # What each suggestion is drawn from: a branch of the space, and a wide or a narrow l.
-    sources = [(history.choose_branch(rng), bool(rng.random() < _WIDE_FRACTION)) for _ in tids]
+    sources = [(history.choose_branch(rng), rng.random() < _WIDE_FRACTION) for _ in tids]
+    if len(sources) == 1:
+        ((branch, is_wide),) = sources
+        (lot,) = draw_lots(Model(history, dict(branch)), rng, is_wide)
+        return [_pick_from(lot, observations, rng)]
     models = {branch: Model(history, dict(branch)) for branch, _ in dict.fromkeys(sources)}
     lots_of = {
         (branch, is_wide): draw_lots(models[branch], rng, is_wide, n_lots)
         for (branch, is_wide), n_lots in Counter(sources).items()
     }
     lots = [next(lots_of[source]) for source in sources]
-    if len(lots) == 1:
-        return [_pick_from(lots[0], observations, rng)]
     return _pick_one_by_one(lots, observations, rng)
 
 

@@ -12,9 +12,11 @@ Symbols and shapes are those of `hpo.tpe` and `hpo.surrogate.joint`.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -26,7 +28,8 @@ from hpo.partial import ranking_losses
 from hpo.space import Space
 from hpo.surrogate.axes import MOST_VALUES, Axes, Points
 from hpo.surrogate.bandit import Tally, choose_branch, tally_branches
-from hpo.surrogate.joint import JointParzen
+from hpo.surrogate.joint import JointParzen, log_densities
+from hpo.surrogate.joint_fit import fit_together
 from hpo.surrogate.recent import Recent
 from hpo.surrogate.smoothing import smoothed_losses
 from hpo.surrogate.split import count_below, fraction_below, least
@@ -45,6 +48,8 @@ _WIDE_PRIOR_WEIGHT = 5.0
 # Smoothing compares every trial with every other: of more than these, only the best
 # half and the latest half.
 _MAX_SMOOTHED = 500
+# Cells so narrow, in units of the least deviation, need not be told from a point.
+_FINE = 0.1
 # So many estimators are kept for each experiment: one trial more often changes neither of
 # them, and a conditional space has two for every branch.
 _MAX_FITS = 32
@@ -78,6 +83,14 @@ class Options:
         as_integer("max_kernels", self.max_kernels, at_least=2)
 
 
+class Share(NamedTuple):
+    """The trials that an estimator is fitted to: their places in the history, and weights."""
+
+    places: Rows
+    weights: Floats
+    prior_weight: float
+
+
 class History:
     """The trials as arrays.
 
@@ -89,15 +102,17 @@ class History:
 
     def __init__(self, space: Space, observations: Observations, options: Options) -> None:
         self.space, self.options = space, options
-        self.axes = axes_of(space)
+        self.axes = axes_of(space, options.least_sigma)
         self.observations = observations
-        self._kept = Kept.of(observations, space)
+        self._kept = Kept.of(observations, space, self.axes)
         self._tallies: dict[tuple[str, Branch], Tally | None] = {}
         self.rows = known_rows(observations)
+        self._words = observations.configurations[self.rows]
         self.losses = ranking_losses(observations)[self.rows]
-        variances = observations.loss_variances[self.rows]
-        if options.noisy or (variances > 0).any():
-            self.losses = self._smoothed(variances)
+        if options.noisy or observations.has_variances:
+            variances = observations.loss_variances[self.rows]
+            if options.noisy or (variances > 0).any():
+                self.losses = self._smoothed(variances)
 
     def choose_branch(self, rng: np.random.Generator) -> Branch:
         """Decide one choice that has hyperparameters in its branches, and those above it."""
@@ -135,21 +150,27 @@ class History:
         is_inside = np.ones(len(self.rows), dtype=np.bool_)
         for label, branch in decided.items():
             is_inside &= self.observations.column(label)[self.rows] == branch
-        return np.flatnonzero(is_inside)
+        return is_inside.nonzero()[0]
 
-    def fit(self, places: Rows, weights: Floats, prior_weight: float) -> JointParzen:
-        """The estimator whose kernels are these trials; kept, because the next may need it."""
+    def fit(self, shares: Sequence[Share]) -> list[JointParzen]:
+        """An estimator for each share of the trials; kept, because the next may need it."""
         least_sigma = self.options.least_sigma
-        key = (
-            prior_weight, least_sigma, weights.tobytes(),
-            self.observations.configurations[self.rows[places]].tobytes(),
-        )  # fmt: skip
+        keys = [
+            (share.prior_weight, least_sigma, share.weights.tobytes(), words.tobytes())
+            for share, words in ((share, self._words[share.places]) for share in shares)
+        ]
 
-        def make() -> JointParzen:
-            points = self.points(places)
-            return JointParzen(self.axes, points, weights, prior_weight, least_sigma)
+        def make(lacking: Sequence[int]) -> list[JointParzen]:
+            new = [shares[place] for place in lacking]
+            points = self._kept.points.with_blanks(
+                self.observations, [self.rows[share.places] for share in new]
+            )
+            return fit_together(
+                self.axes, points, [share.weights for share in new],
+                [share.prior_weight for share in new], least_sigma,
+            )  # fmt: skip
 
-        return self._kept.fits.get(key, make)
+        return self._kept.fits.get_all(keys, make)
 
     def points(self, places: Rows) -> Points:
         """Trials as the estimators see them."""
@@ -177,17 +198,17 @@ class Kept:
         fits: the estimators that were used last.
     """
 
-    def __init__(self, space: Space) -> None:
-        self.points = TrialPoints(space)
+    def __init__(self, space: Space, axes: Axes) -> None:
+        self.points = TrialPoints(space, axes.n_continuous)
         self.fits: Recent[JointParzen] = Recent(_MAX_FITS)
-        self._space = space
+        self._axes = axes
 
     @classmethod
-    def of(cls, observations: Observations, space: Space) -> Kept:
+    def of(cls, observations: Observations, space: Space, axes: Axes) -> Kept:
         """What is kept for an experiment; nothing of another space's."""
         kept = _kept.get(observations)
-        if kept is None or kept._space is not space:
-            kept = _kept[observations] = cls(space)
+        if kept is None or kept._axes is not axes:
+            kept = _kept[observations] = cls(space, axes)
         return kept
 
 
@@ -209,17 +230,18 @@ class Model:
         self._places = history.inside(decided)
         losses = history.losses[self._places] if decided else history.losses
         if options.gamma is None:
-            n_losses = int(np.count_nonzero(~np.isnan(losses)))
+            n_losses = int(np.count_nonzero(losses == losses))
             n_good = max(1, fraction_below(n_losses, options.below_fraction))
         else:
             n_good = count_below(len(losses), options.gamma)
         ranked = least(losses, n_good + 1)
-        good = np.sort(ranked[:n_good])
+        # No loss is left where all the others failed or still run.
+        threshold = float(losses[ranked[n_good]]) if len(ranked) > n_good else math.nan
+        good = ranked[:n_good]
+        good.sort()
         self.good = self._places[good]
         self._is_good = np.zeros(len(losses), dtype=np.bool_)
         self._is_good[good] = True
-        # No loss is left where all the others failed or still run.
-        threshold = float(losses[ranked[n_good]]) if len(ranked) > n_good else np.nan
         self.weights = improvement_weights(losses[good], threshold)
 
     @property
@@ -235,8 +257,11 @@ class Model:
         first of the branch: so one more trial changes g little, or not at all.
         """
         limit = self.history.options.max_kernels
+        rest = self.rest
+        if len(rest) <= limit:
+            return rest
         is_pending = self.history.observations.is_pending[self.history.rows[self._places]]
-        pending = np.flatnonzero(is_pending & ~self._is_good)
+        (pending,) = is_pending.nonzero()
         is_ended = ~(is_pending | self._is_good)
         # Of those that run, at least the latest half of the limit.
         n_ended = np.count_nonzero(is_ended)
@@ -245,21 +270,17 @@ class Model:
         while n_ended > limit - len(pending):
             stride *= 2
             n_ended = np.count_nonzero(is_ended[::stride])
-        ended = stride * np.flatnonzero(is_ended[::stride])
+        ended = stride * is_ended[::stride].nonzero()[0]
         return np.asarray(self._places[np.sort(np.concatenate([ended, pending]))])
 
-    def fit_l(self, *, is_wide: bool = False) -> JointParzen:
-        """The estimator of the good trials."""
-        prior_weight = self.history.options.prior_weight
-        if is_wide:
-            prior_weight *= _WIDE_PRIOR_WEIGHT
-        return self.history.fit(self.good, self.weights, prior_weight)
-
-    @cached_property
-    def g(self) -> JointParzen:
-        """The estimator of the others."""
-        kernels = self.kernels_of_rest
-        return self.history.fit(kernels, np.ones(len(kernels)), self.history.options.prior_weight)
+    def fit(self, *, is_wide: bool = False) -> tuple[JointParzen, JointParzen]:
+        """l, the estimator of the good trials, and g, that of the others."""
+        prior_weight, kernels = self.history.options.prior_weight, self.kernels_of_rest
+        factor = _WIDE_PRIOR_WEIGHT if is_wide else 1.0
+        good = Share(self.good, self.weights, factor * prior_weight)
+        rest = Share(kernels, np.ones(len(kernels)), prior_weight)
+        l, g = self.history.fit([good, rest])  # noqa: E741
+        return l, g
 
     def margins(
         self, label: str, grid: Floats, *, of_values: bool = False
@@ -281,18 +302,32 @@ class Model:
             x[row] = grid
             if of_values:
                 log_slope = coordinates.log_jacobian(row, grid)
-        ends = coordinates.cells(x[coordinates.n_continuous :])
+            if coordinates.n_continuous <= row < self.history.axes.n_continuous:
+                log_slope += np.log(2.0 * self.history.axes.half_cells[row])
+        discrete = x[self.history.axes.n_continuous :]
         # Every other axis is inactive in these points, so it does not count.
-        points = Points(coordinates.to_unit(x), codes, ends=ends)
-        log_l, log_g = (each.log_density(points) for each in (self.fit_l(), self.g))
+        points = Points(
+            coordinates.to_unit(x),
+            codes,
+            coordinates.numbers(discrete),
+            coordinates.cells(discrete),
+        )
+        log_l, log_g = log_densities(self.fit(), points)
         return log_l + log_slope, log_g + log_slope
 
 
 @functools.lru_cache(maxsize=32)
-def axes_of(space: Space) -> Axes:
-    """The space's axes, as the estimators know them."""
+def axes_of(space: Space, least_sigma: float) -> Axes:
+    """The space's axes, as the estimators know them.
+
+    One whose cells are narrower than a tenth of any deviation counts as continuous: z
+    deviations from a kernel's centre the mass of a cell is its width times the density,
+    but for a share of 4e-4 (z^2 - 1).
+    """
     coordinates = space.coordinates
+    n_continuous = coordinates.n_narrower(_FINE * least_sigma)
+    n_fine = n_continuous - coordinates.n_continuous
     return Axes(
-        coordinates.n_continuous, coordinates.low, coordinates.high,
-        coordinates.half_cell, coordinates.option_priors, coordinates.all_cells(MOST_VALUES),
+        n_continuous, coordinates.low, coordinates.high, coordinates.half_cell,
+        coordinates.option_priors, coordinates.all_cells(MOST_VALUES)[n_fine:],
     )  # fmt: skip

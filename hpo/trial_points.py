@@ -6,6 +6,7 @@ that was taken back and used for another trial is known by the hash of its value
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,41 +18,65 @@ from hpo.surrogate.axes import Points
 
 __all__ = ["TrialPoints"]
 
+# The last column, in which nothing is active.
+_BLANK = np.array([-1])
+
 
 class TrialPoints:
-    """Trials as `hpo.surrogate.joint` sees them, computed when they are first asked for."""
+    """Trials as `hpo.surrogate.joint` sees them, computed when they are first asked for.
 
-    def __init__(self, space: Space) -> None:
+    Args:
+        n_continuous: how many axes count as continuous: of the others there are `numbers`.
+    """
+
+    def __init__(self, space: Space, n_continuous: int) -> None:
         self._coordinates = coordinates = space.coordinates
-        self._discrete = slice(coordinates.n_continuous, None)
+        self._discrete = slice(n_continuous, len(coordinates.numeric))
         n_numeric = len(coordinates.numeric)
         # Of each row of the observations the word of the trial that stands in the others'
-        # column; 0, which is nobody's, where there is none.
-        self._words = np.zeros(0, dtype=np.uint64)
-        self._u = np.empty((n_numeric, 0))
-        self._codes = np.empty((len(coordinates.options), 0), dtype=np.int64)
-        self._numbers = np.empty((n_numeric - coordinates.n_continuous, 0), dtype=np.int64)
+        # column; 0, which is nobody's, where there is none. The last column is blank.
+        self._words = np.zeros(1, dtype=np.uint64)
+        self._u = np.full((n_numeric, 1), np.nan)
+        self._codes = np.full((len(coordinates.options), 1), -1)
+        self._numbers = np.full((n_numeric - n_continuous, 1), -1)
 
     def at(self, observations: Observations, rows: npt.NDArray[np.int64]) -> Points:
         """Some trials, which must be of the history; as many points as rows."""
-        if len(observations) > len(self._words):
-            self._reserve(len(observations) + len(observations) // 8)
-        words = observations.configurations[rows]
-        self._compute(observations, rows[self._words[rows] != words])
+        self._learn(observations, rows)
+        return self._taken(rows)
+
+    def with_blanks(
+        self, observations: Observations, sets: Sequence[npt.NDArray[np.int64]]
+    ) -> Points:
+        """Several sets of trials, and after each a point in which nothing is active."""
+        columns = [each for rows in sets for each in (rows, _BLANK)]
+        for rows in sets:
+            self._learn(observations, rows)
+        return self._taken(np.concatenate(columns))
+
+    def _taken(self, columns: npt.NDArray[np.int64]) -> Points:
         return Points(
-            self._u.take(rows, axis=1),
-            self._codes.take(rows, axis=1),
-            self._numbers.take(rows, axis=1),
+            self._u.take(columns, axis=1),
+            self._codes.take(columns, axis=1),
+            self._numbers.take(columns, axis=1),
         )
 
+    def _learn(self, observations: Observations, rows: npt.NDArray[np.int64]) -> None:
+        """Compute those of the rows that are new or were used for another trial since."""
+        if len(observations) >= len(self._words):
+            self._reserve(len(observations) + len(observations) // 8)
+        is_new = self._words[rows] != observations.configurations[rows]
+        if is_new.any():
+            self._compute(observations, rows[is_new])
+
     def _compute(self, observations: Observations, rows: npt.NDArray[np.int64]) -> None:
-        if not rows.size:
-            return
         coordinates = self._coordinates
-        x = observations.table(coordinates.numeric, rows)
+        n_numeric = len(coordinates.numeric)
+        columns = observations.table((*coordinates.numeric, *coordinates.options), rows)
+        x = columns[:n_numeric]
         self._u[:, rows] = coordinates.to_unit(x)
         self._numbers[:, rows] = coordinates.numbers(x[self._discrete])
-        self._codes[:, rows] = coordinates.to_codes(observations.table(coordinates.options, rows))
+        self._codes[:, rows] = coordinates.to_codes(columns[n_numeric:])
         self._words[rows] = observations.configurations[rows]
 
     def _reserve(self, capacity: int) -> None:
@@ -62,6 +87,7 @@ class TrialPoints:
 
 def _widened(array: npt.NDArray[Any], capacity: int) -> npt.NDArray[Any]:
     # The system lends no memory for zeros that nobody looks at.
-    wide = np.zeros((*array.shape[:-1], capacity), dtype=array.dtype)
-    wide[..., : array.shape[-1]] = array
+    wide = np.zeros((*array.shape[:-1], capacity + 1), dtype=array.dtype)
+    wide[..., : array.shape[-1] - 1] = array[..., :-1]
+    wide[..., -1] = array[..., -1]
     return wide

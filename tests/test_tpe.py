@@ -25,12 +25,14 @@ from hpo.document import JOB_STATE_CANCEL, JOB_STATE_NEW, new_trial
 from hpo.domain import Domain
 from hpo.sequence import unit_points
 from hpo.space import Space
-from hpo.surrogate.joint import JointParzen, Points
+from hpo.surrogate.joint import Points
+from hpo.surrogate.joint_fit import fit as fit_joint
 from hpo.surrogate.split import count_below, fraction_below, split_by_loss
 from hpo.surrogate.weights import improvement_weights
 from hpo.tree_model import History, Model, axes_of
 from hpo.trials import Trials
 from tests.searches import at_random, failed, finished, observe, search
+from tests.surrogate.joint_slowly import slow_log_density
 
 ROOT = Path(__file__).resolve().parent.parent
 N_SEEDS = 20
@@ -371,10 +373,32 @@ def log_ratio(observations, xs):
         return Points(coordinates.to_unit(x), nothing, nothing)
 
     log_l, log_g = (
-        JointParzen(axes_of(LINE), as_points(seen[:, own]), w).log_density(as_points(columns))
+        fit_joint(axes_of(LINE, 0.03), as_points(seen[:, own]), w).log_density(as_points(columns))
         for own, w in [(is_good, weights), (~is_good, np.ones((~is_good).sum()))]
     )
     return log_l - log_g
+
+
+def test_an_axis_of_narrow_cells_is_as_good_as_continuous():
+    space = Space(hp.uniformint("n", 1, 500))
+    fine, exact = axes_of(space, 0.03), axes_of(space, 0.003)
+    assert (fine.n_continuous, exact.n_continuous) == (1, 0)
+    coordinates, nothing = space.coordinates, np.empty((0, 500), dtype=np.int64)
+    x = np.arange(1.0, 501.0)[None]
+
+    def points(x):
+        own = slice(0, x.shape[1])
+        return Points(coordinates.to_unit(x), nothing[:, own], nothing[:, own])
+
+    trials = np.array([[1.0, 2.0, 30.0, 250.0, 260.0, 499.0, 500.0]])
+    density = fit_joint(fine, points(trials), np.ones(7)).log_density(points(x))
+    lower, upper = coordinates.cells(x)
+
+    # The definition: the mass of each cell.
+    expected = slow_log_density(exact, points(trials), np.ones(7), points(x))
+    masses = np.exp(density) * (upper - lower)[0]
+    assert masses.sum() == pytest.approx(1.0, abs=1e-4)
+    np.testing.assert_allclose(masses, np.exp(expected), rtol=0.003)
 
 
 def test_more_candidates_find_a_larger_ratio():

@@ -51,7 +51,8 @@ class Coordinates:
         hyperparameters: {label: Hyperparameter}.
 
     Attributes:
-        numeric: labels with a coordinate, the continuous ones first; length D.
+        numeric: labels with a coordinate, the continuous ones first, then those with
+            ever wider cells; length D.
         n_continuous: how many of these are continuous.
         low, high: bounds of u: 0 and 1 by (1) and (3), infinite by (2); shape (D, 1).
         options: labels of choices; length O.
@@ -70,7 +71,8 @@ class Coordinates:
             for name, each in hyperparameters.items()
             if each.prior is not None and not _is_choice(each)
         }
-        self.numeric = tuple(sorted(axes, key=lambda name: axes[name].is_discrete))
+        self._cell_widths = {name: _cell_width(prior) for name, prior in axes.items()}
+        self.numeric = tuple(sorted(axes, key=self._cell_widths.__getitem__))
         priors = [axes[name] for name in self.numeric]
         self.n_continuous = sum(not prior.is_discrete for prior in priors)
         self.low, self.high = _as_columns([_unit_bounds(prior) for prior in priors])
@@ -87,7 +89,26 @@ class Coordinates:
         self._lowest, self._highest = _as_columns([prior.bounds for prior in priors])
         self._is_log = np.array([prior.is_log for prior in priors], dtype=np.bool_)
         self._log_rows = np.flatnonzero(self._is_log)
-        self._discrete = slice(self.n_continuous, None)
+        self._discrete = discrete = slice(self.n_continuous, None)
+        # Latent values whose exponential is a number.
+        self._least_latent, self._greatest_latent = (
+            np.where(self._is_log[:, None], np.clip(ends, SMALLEST_LOG, LARGEST_LOG), ends)
+            for ends in (self._latent_low, self._latent_high)
+        )
+        # The cells of bounded discrete axes are counted in steps; not where there are too
+        # many of them for a float: there a step counts as infinite.
+        with np.errstate(over="ignore", invalid="ignore"):
+            first, last = (
+                np.rint(e[discrete] / self._step[discrete]) for e in (self._lowest, self._highest)
+            )
+        self._is_countable = np.isfinite(first) & np.isfinite(last)
+        self._first_step = np.where(self._is_countable, first, 0.0)
+        self._countable_step = np.where(self._is_countable, self._step[discrete], np.inf)
+        self._all_countable = bool(self._is_countable.all())
+
+    def n_narrower(self, width: float) -> int:
+        """How many axes, from the first one on, are continuous or have only cells so narrow."""
+        return sum(own <= width for own in self._cell_widths.values())
 
     # --- between values and coordinates ---
 
@@ -107,16 +128,20 @@ class Coordinates:
     def from_unit(self, u: Floats) -> Floats:
         """The values at coordinates, shape (D, n); discrete ones are rounded."""
         z = (1.0 - u) * self._origin + u * self._end
-        _limit(z, self._latent_low, self._latent_high)
+        _limit(z, self._least_latent, self._greatest_latent)
         if self._log_rows.size:
-            z[self._log_rows] = np.exp(_limit(z[self._log_rows], SMALLEST_LOG, LARGEST_LOG))
+            z[self._log_rows] = np.exp(z[self._log_rows])
         step, discrete = self._step[self._discrete], z[self._discrete]
-        if discrete.size:
+        if self._all_countable:
+            discrete /= step
+            np.rint(discrete, out=discrete)
+            discrete *= step
+        else:
             with np.errstate(over="ignore", invalid="ignore"):
                 n_steps = np.rint(discrete / step)
                 np.multiply(n_steps, step, out=discrete, where=np.isfinite(n_steps))
-            # Halfway between two values rounding may leave the range.
-            _limit(discrete, self._lowest[self._discrete], self._highest[self._discrete])
+        # Halfway between two values rounding may leave the range.
+        _limit(discrete, self._lowest[self._discrete], self._highest[self._discrete])
         for row, prior in self._frozen.items():
             z[row] = prior.ppf(np.clip(u[row], LEAST_QUANTILE, 1.0 - LEAST_QUANTILE))
         return z
@@ -125,16 +150,17 @@ class Coordinates:
         """Lower and upper end of each discrete value's cell, in unit coordinates.
 
         Args:
-            x: values of the discrete hyperparameters, shape (D - n_continuous, n).
+            x: values of the last few discrete hyperparameters, or of all; shape (E, n).
 
         Returns:
             Two arrays of the shape of `x`; the cells are cut at the bounds.
         """
-        half_step = 0.5 * self._step[self._discrete]
+        first = len(self.numeric) - len(x)
+        half_step = 0.5 * self._step[first:]
         lower, upper = self._edge(x - half_step), self._edge(x + half_step)
         for row, prior in self._frozen.items():
-            if prior.is_discrete:
-                place = row - self.n_continuous
+            if row >= first:
+                place = row - first
                 lower[place], upper[place] = prior.cdf(x[place] - 1.0), prior.cdf(x[place])
         return lower, upper
 
@@ -142,16 +168,18 @@ class Coordinates:
         """Number of each discrete value's cell, counted from the lowest one.
 
         Args:
-            x: values of the discrete hyperparameters, shape (D - n_continuous, n).
+            x: values of the last few discrete hyperparameters, or of all; shape (E, n).
 
         Returns:
             Shape of `x`, -1 where inactive; meaningless where `all_cells` has none. What
             lies outside the bounds counts as on them.
         """
-        lowest, highest = self._lowest[self._discrete], self._highest[self._discrete]
-        step, inside = self._step[self._discrete], _limit(x.copy(), lowest, highest)
-        with np.errstate(invalid="ignore", over="ignore"):
-            n_steps = np.rint(inside / step) - np.rint(lowest / step)
+        first = len(self.numeric) - len(x)
+        rows = slice(first - self.n_continuous, None)
+        n_steps = _limit(x.copy(), self._lowest[first:], self._highest[first:])
+        n_steps /= self._countable_step[rows]
+        np.rint(n_steps, out=n_steps)
+        n_steps -= self._first_step[rows]
         # NaN is not below the limit either.
         return np.where(n_steps < 2**53, n_steps, -1.0).astype(np.int64)
 
@@ -182,11 +210,12 @@ class Coordinates:
         return found
 
     def _edge(self, edges: Floats) -> Floats:
-        is_log = self._is_log[self._discrete]
+        rows = slice(len(self.numeric) - len(edges), None)
+        is_log = self._is_log[rows]
         if is_log.any():
             with np.errstate(divide="ignore"):
                 edges[is_log] = np.log(np.maximum(edges[is_log], 0.0))
-        return self._affine(edges, self._discrete)
+        return self._affine(edges, rows)
 
     def _affine(self, z: Floats, rows: slice) -> Floats:
         """Equations (1) and (2); overwrites its argument."""
@@ -263,6 +292,18 @@ def _origin_and_end(prior: Prior) -> tuple[float, float]:
 
 def _unit_bounds(prior: Prior) -> tuple[float, float]:
     return (-math.inf, math.inf) if isinstance(prior, Normal) else (0.0, 1.0)
+
+
+def _cell_width(prior: Prior) -> float:
+    """Width of a value's cell on the unit axis: 0 if continuous, infinite where cells differ."""
+    if not prior.is_discrete:
+        return 0.0
+    if isinstance(prior, Frozen) or prior.is_log:
+        return math.inf
+    (origin, end), (step, _) = _origin_and_end(prior), _step_and_least(prior)
+    # Halved, because the difference of huge bounds is infinite.
+    half_range = 0.5 * end - 0.5 * origin
+    return 0.5 * step / half_range if half_range > 0.0 else math.inf
 
 
 def _latent_bounds(prior: Prior) -> tuple[float, float]:

@@ -20,6 +20,9 @@ Source: Watanabe, "Tree-structured Parzen estimator", arXiv 2304.11127, section 
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -29,12 +32,16 @@ Floats = npt.NDArray[np.float64]
 LEAST_SIGMA = 0.03
 
 
-def larger_gap_bandwidths(u: Floats, least: npt.ArrayLike = LEAST_SIGMA) -> Floats:
+def larger_gap_bandwidths(
+    u: Floats, least: npt.ArrayLike = LEAST_SIGMA, sizes: Sequence[int] = ()
+) -> Floats:
     """Equation (1), on every axis by itself.
 
     Args:
         u: positions, shape (D, n), NaN where inactive.
         least: lower limit of the deviations; scalar or shape (D, 1).
+        sizes: for several sets of observations, side by side in `u`: how many each set
+            has. The last of each set must be inactive everywhere.
 
     Returns:
         Shape (D, n); 1 where inactive.
@@ -42,28 +49,41 @@ def larger_gap_bandwidths(u: Floats, least: npt.ArrayLike = LEAST_SIGMA) -> Floa
     n_axes, n = u.shape
     if n == 0:
         return np.ones((n_axes, 0))
-    order = flat_order(u)
-    ascending = u.take(order)
-    gaps = np.empty((n_axes, n + 1))
-    gaps[:, 0] = gaps[:, -1] = np.nan
-    np.subtract(ascending[:, 1:], ascending[:, :-1], out=gaps[:, 1:-1])
-    # NaN sorts last, and a gap next to it is none: fmax passes it over.
-    larger = np.fmax(gaps[:, :-1], gaps[:, 1:])
-    n_active: int | npt.NDArray[np.int64] = n
-    is_any_inactive = np.isnan(ascending[:, -1]).any()
-    if is_any_inactive:
-        n_active = n - np.isnan(ascending).sum(axis=1, keepdims=True)
-    if is_any_inactive or n == 1:
-        # Without a neighbour, and where inactive, no gap is left.
-        larger[np.isnan(larger)] = 1.0
-    np.maximum(larger, np.maximum(least, (1.0 + n_active) ** -2.0), out=larger)
+    sizes = sizes or (n,)
+    order = flat_order(u, sizes)
     sigmas = np.empty(u.shape)
-    sigmas.put(order, np.minimum(larger, 1.0, out=larger))
+    sigmas.put(order, ascending_bandwidths(u.take(order), least, sizes))
     return sigmas
 
 
-def flat_order(u: Floats) -> npt.NDArray[np.int64]:
-    """Where the ascending values of each row stand in `u.ravel()`, shape as u; NaN last."""
-    order: npt.NDArray[np.int64] = np.argsort(u, axis=1)
+def ascending_bandwidths(u: Floats, least: npt.ArrayLike, sizes: Sequence[int]) -> Floats:
+    """The same of positions that ascend in each set, NaN last."""
+    n_axes, n = u.shape
+    gaps = np.empty((n_axes, n + 1))
+    gaps[:, 0] = gaps[:, -1] = np.nan
+    np.subtract(u[:, 1:], u[:, :-1], out=gaps[:, 1:-1])
+    # A gap next to a NaN is none: fmax passes it over. So no gap reaches from one set to
+    # the next either.
+    larger = np.fmax(gaps[:, :-1], gaps[:, 1:])
+    starts = [end - size for end, size in zip(itertools.accumulate(sizes), sizes, strict=True)]
+    n_active = np.add.reduceat(u == u, starts, axis=1, dtype=np.float64)
+    limits = np.maximum(least, (1.0 + n_active) ** -2.0)
+    np.maximum(larger, limits if len(sizes) == 1 else limits.repeat(sizes, axis=1), out=larger)
+    # Without a neighbour, and where inactive, no gap is left, and fmin takes the 1.
+    return np.fmin(larger, 1.0, out=larger)
+
+
+def flat_order(u: Floats, sizes: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Where the ascending values of each row stand in `u.ravel()`, shape as u; NaN last.
+
+    Args:
+        sizes: the columns are in sets of so many, and each set is sorted by itself.
+    """
+    order: npt.NDArray[np.int64] = np.empty(u.shape, dtype=np.int64)
+    start = 0
+    for size in sizes:
+        own = slice(start, start + size)
+        np.add(u[:, own].argsort(axis=1, kind="stable"), start, out=order[:, own])
+        start += size
     order += np.arange(0, u.size, u.shape[1])[:, None]
     return order

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hpo.surrogate import truncnorm
-from hpo.surrogate.bandwidth import flat_order, larger_gap_bandwidths
+from hpo.surrogate.bandwidth import ascending_bandwidths, flat_order
+from hpo.surrogate.special import special
 
 __all__ = ["CellKernels", "distinct"]
 
@@ -48,14 +49,16 @@ class CellKernels:
         self, centres: Floats, prior_mus: Floats, low: Floats, high: Floats, least: Floats
     ) -> None:
         self.mus: Floats = np.where(np.isnan(centres), prior_mus, centres)
-        self.sigmas = larger_gap_bandwidths(centres, least)
+        self.sigmas = np.ones(centres.shape)
+        if centres.shape[1] > 1:
+            n_values = centres.shape[1] - 1
+            self.sigmas[:, 1:] = ascending_bandwidths(centres[:, 1:], least, [n_values])
         self._low, self._high = low, high
 
     @functools.cached_property
     def _log_inside(self) -> Floats:
         """log of the mass inside the bounds, (E, U + 1)."""
-        from scipy.special import ndtr
-
+        ndtr = special().ndtr
         inside = ndtr((self._high - self.mus) / self.sigmas)
         inside -= ndtr((self._low - self.mus) / self.sigmas)
         return np.asarray(np.log(inside))
@@ -100,7 +103,7 @@ def distinct(u: Floats) -> tuple[Floats, Codes]:
     n_rows, n = u.shape
     if n == 0:
         return np.full((n_rows, 1), np.nan), np.zeros((n_rows, 0), dtype=np.int64)
-    order = flat_order(u)
+    order = flat_order(u, (n,))
     ascending = u.ravel()[order]
     is_nan = np.isnan(ascending)
     is_new = np.ones((n_rows, n), dtype=np.bool_)
@@ -119,8 +122,7 @@ def distinct(u: Floats) -> tuple[Floats, Codes]:
 
 def _log_mass(a: Floats, b: Floats) -> Floats:
     """log(Phi(b) - Phi(a)), elementwise, accurate in the tails; -inf where a >= b."""
-    from scipy.special import ndtr
-
+    ndtr = special().ndtr
     # On the left Phi is small, and exact to all digits.
     left, right = np.minimum(a, -b), np.minimum(b, -a)
     phi_right = ndtr(right)

@@ -31,18 +31,19 @@ categorical kernel for (4). The treatment of inactive axes is ours.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from hpo.surrogate.axes import Axes, Points, SlotKernels
-from hpo.surrogate.bandwidth import LEAST_SIGMA, larger_gap_bandwidths
-from hpo.surrogate.categorical import draw_indices
-from hpo.surrogate.cells import CellKernels, distinct
+from hpo.surrogate.axes import LEAST_PROBABILITY, Axes, Points, SlotKernels, summed
+from hpo.surrogate.cells import CellKernels
+from hpo.surrogate.special import special
 
-__all__ = ["Axes", "JointParzen", "Points", "log_sum_exp"]
+__all__ = ["Axes", "JointParzen", "Points", "log_densities", "log_options", "log_sums_exp"]
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -51,301 +52,241 @@ _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 # Squares of coordinates beyond this lose the digits that (2) needs when they are
 # expanded into a matrix product.
 _FAR = 20.0
-# Without any smoothing a choice could never take an option that no trial took.
-_LEAST_SMOOTHING = 1e-6
-_LEAST_PROBABILITY = 1e-290
+# Stands in for the logarithm of 0, where that must not be infinite.
+_LOWEST = -1e308
+_NEGLIGIBLE = -700.0
 
 
+@dataclass(eq=False)
 class JointParzen:
-    """The mixture (1), fitted to trials.
+    """The mixture (1); `hpo.surrogate.joint_fit` makes one of trials.
 
-    What it needs for a density is tabulated when it is first asked for one, so that to ask
-    again costs one matrix product and what has too many values for a table.
-
-    Args:
+    Attributes:
         axes: the space's axes.
-        trials: n configurations, with their `numbers`.
-        weights: of the trials, shape (n,).
-        prior_weight: w0, weight of the prior kernel on the same scale.
-        least_sigma: see `hpo.surrogate.bandwidth`.
+        weights: w.
+        smoothing: a of (4) for each option of a choice.
+        codes: of each kernel's options, -1 for the prior; shape (O, K).
+        normals: m, s, and each kernel's mass below and inside the bounds, on the
+            continuous axes; shape (4, D - E, K).
+        table: log w and the logarithms of (2) to (4), for all that is no slot but has a
+            table: what `Points.features` is multiplied with; shape (K, 3 (D - E) + 1 + F).
+        columns: on the discrete axes many trials share a kernel: the column of each
+            trial's; shape (E, K).
+        slot_kernels, other_kernels: the kernels on the discrete axes that are slots, and on
+            those that are not; None where there are no such axes.
     """
 
-    def __init__(
-        self,
-        axes: Axes,
-        trials: Points,
-        weights: Floats,
-        prior_weight: float = 1.0,
-        least_sigma: float = LEAST_SIGMA,
-    ) -> None:
-        self.axes = axes
-        n_kernels = len(weights) + 1
-        # Alone it has all the weight, even a prior that was given none.
-        self.weights = np.empty(n_kernels)
-        self.weights[:-1], self.weights[-1] = weights, prior_weight if len(weights) else 1.0
-        self.weights /= self.weights.sum()
-        # a of (4) for each option of a choice.
-        self._smoothing = max(prior_weight, _LEAST_SMOOTHING) / n_kernels
-        self.codes = np.empty((len(trials.codes), n_kernels), dtype=np.int64)
-        self.codes[:, :-1], self.codes[:, -1] = trials.codes, -1
-        split = axes.n_continuous
-        self._mus, self._sigmas = self._on_continuous_axes(trials.u[:split], least_sigma)
-        # On the discrete axes many trials share a kernel; of each trial its column, (E, K).
-        self._columns = np.zeros((len(trials.u) - split, n_kernels), dtype=np.int64)
-        self._slot_kernels: SlotKernels | None = None
-        self._other_kernels: CellKernels | None = None
-        slots, others = axes.slots.axes, axes.slots.other_axes
-        if slots:
-            if trials.numbers is None:
-                raise ValueError("trials need the numbers of their cells")
-            self._slot_kernels, columns = axes.slot_kernels(trials.numbers[slots], least_sigma)
-            self._columns[slots, :-1] = columns
-        if others:
-            centres, columns = distinct(trials.u[split:][others])
-            self._other_kernels = axes.cell_kernels(others, centres, least_sigma)
-            self._columns[others, :-1] = columns
-
-    def _on_continuous_axes(self, u: Floats, least_sigma: float) -> tuple[Floats, Floats]:
-        """Centres and deviations of the kernels, (D - E, K) each."""
-        mus, sigmas = np.empty((2, len(u), len(self.weights)))
-        if len(u):
-            prior_mus = self.axes.prior_mus[: len(u)]
-            mus[:, :-1] = np.where(np.isnan(u), prior_mus, u)
-            mus[:, -1:] = prior_mus
-            sigmas[:, :-1] = larger_gap_bandwidths(u, least_sigma)
-            sigmas[:, -1] = 1.0
-        return mus, sigmas
-
-    @property
-    def mus(self) -> Floats:
-        """Centre of each kernel on each axis, shape (D, K)."""
-        return np.asarray(self._normals[0])
-
-    @property
-    def sigmas(self) -> Floats:
-        """Deviation of each kernel on each axis, shape (D, K)."""
-        return np.asarray(self._normals[1])
-
-    @property
-    def _discrete_kernels(self) -> Iterator[tuple[list[int], CellKernels]]:
-        """Numbers of the discrete axes, and the kernels on them: of slots, and of the others."""
-        slots = self.axes.slots
-        if self._slot_kernels is not None:
-            yield list(slots.axes), self._slot_kernels.kernels
-        if self._other_kernels is not None:
-            yield list(slots.other_axes), self._other_kernels
+    axes: Axes
+    weights: Floats
+    smoothing: float
+    codes: Codes
+    normals: Floats
+    table: Floats
+    columns: Codes
+    slot_kernels: SlotKernels | None
+    other_kernels: CellKernels | None
 
     @functools.cached_property
     def usual_sigmas(self) -> Floats:
         """Median of the kernels' deviations on each continuous axis, shape (D - E, 1)."""
         middle = len(self.weights) // 2
-        return np.partition(self._sigmas, middle, axis=1)[:, middle : middle + 1]
+        return np.partition(self.normals[1], middle, axis=1)[:, middle : middle + 1]
 
     # --- drawing ---
 
-    def sample(self, rng: np.random.Generator, n_samples: int) -> tuple[Floats, Codes]:
-        """Draw points on all axes, active or not: coordinates (D, C) and codes (O, C)."""
-        drawn = draw_indices(rng, self.weights, n_samples)
-        n_axes, n_choices = len(self.axes.low), len(self.codes)
-        random = rng.random((n_axes + 2 * n_choices, n_samples))
-        return self._draw_numeric(drawn, random[:n_axes]), self._draw_options(
-            drawn, random[n_axes:]
-        )
+    def sample(self, rng: np.random.Generator, n_samples: int) -> Points:
+        """Draw points on all axes, active or not.
 
-    def _draw_numeric(self, kernels: npt.NDArray[np.int64], random: Floats) -> Floats:
-        from scipy.special import ndtri
-
-        mus, sigmas, below, inside = self._normals.take(kernels, axis=2)
-        inside *= random
-        inside += below
-        u = ndtri(inside, out=inside)
-        u *= sigmas
-        u += mus
-        np.maximum(u, self.axes.low, out=u)
-        return np.asarray(np.minimum(u, self.axes.high, out=u))
-
-    @functools.cached_property
-    def _normals(self) -> Floats:
-        """`mus`, `sigmas`, and each kernel's mass below and inside the bounds; (4, D, K)."""
-        split = self.axes.n_continuous
-        normals = np.empty((4, len(self.axes.low), len(self.weights)))
-        normals[:2, :split] = self._mus, self._sigmas
-        normals[2:, :split] = self._masses
-        for axes, kernels in self._discrete_kernels:
-            rows, places = [split + axis for axis in axes], np.arange(len(axes))[:, None]
-            columns = self._columns[axes]
-            mus, sigmas = kernels.mus[places, columns], kernels.sigmas[places, columns]
-            normals[0, rows], normals[1, rows] = mus, sigmas
-            normals[2, rows], normals[3, rows] = self._masses_of(rows, mus, sigmas)
-        return normals
-
-    @functools.cached_property
-    def _masses(self) -> tuple[Floats, Floats]:
-        """Mass of each kernel below the lower bound, and Z, inside the bounds; (D - E, K)."""
-        return self._masses_of(slice(0, self.axes.n_continuous), self._mus, self._sigmas)
-
-    def _masses_of(
-        self, rows: slice | list[int], mus: Floats, sigmas: Floats
-    ) -> tuple[Floats, Floats]:
-        from scipy.special import ndtr
-
-        # The centre lies inside the bounds, so neither Phi can be deep in the wrong tail.
-        below = ndtr((self.axes.low[rows] - mus) / sigmas)
-        return below, ndtr((self.axes.high[rows] - mus) / sigmas) - below
-
-    def _draw_options(self, kernels: npt.NDArray[np.int64], random: Floats) -> Codes:
-        drawn = self.codes[:, kernels]
-        n_choices = len(drawn)
-        a = self._smoothing * self.axes.n_options[:, None]
-        is_from_prior = (drawn < 0) | (random[:n_choices] * (1.0 + a) >= 1.0)
-        for row in np.flatnonzero(is_from_prior.any(axis=1)).tolist():
-            cumulative = self.axes.cumulative_priors[row]
-            positions = random[n_choices + row] * cumulative[-1]
-            options = np.searchsorted(cumulative, positions, side="right")
-            np.copyto(
-                drawn[row], np.minimum(options, len(cumulative) - 1), where=is_from_prior[row]
+        On the axes that are no slots `numbers` is -1: there the drawn coordinates are yet to
+        be rounded.
+        """
+        axes, slots, split = self.axes, self.axes.slots, self.axes.n_continuous
+        n_choices = len(self.codes)
+        random = rng.random((1 + 2 * n_choices + len(axes.low), n_samples))
+        on_choices, on_axes = random[1 : 1 + 2 * n_choices], random[1 + 2 * n_choices :]
+        kernels = summed(self.weights).searchsorted(random[0], side="right")
+        u = np.empty(on_axes.shape)
+        if split:
+            normals = self.normals.take(kernels, axis=2)
+            _draw_normals(normals, on_axes[:split], axes.low[:split], axes.high[:split], u[:split])
+        numbers: Codes = np.full((len(u) - split, n_samples), -1)
+        if self.slot_kernels is not None:
+            own = slots.own_axes
+            columns = self.columns[own].take(kernels, axis=1)
+            drawn = _draw_cells(
+                self.slot_kernels.cumulative[slots.rows, columns], on_axes[split:][own]
             )
+            numbers[own] = drawn
+            u[split:][own] = slots.middles[slots.rows, drawn]
+        if self.other_kernels is not None:
+            self._draw_others(self.other_kernels, kernels, on_axes, u)
+        return Points(u, self._draw_options(kernels, on_choices), numbers)
+
+    def _draw_others(
+        self, cell_kernels: CellKernels, kernels: Codes, random: Floats, u: Floats
+    ) -> None:
+        """Draw on the discrete axes that are no slots, into the rows of `u`."""
+        others = list(self.axes.slots.other_axes)
+        rows = [self.axes.n_continuous + axis for axis in others]
+        low, high = self.axes.low[rows], self.axes.high[rows]
+        columns = self.columns[others].take(kernels, axis=1)
+        places = np.arange(len(others))[:, None]
+        mus, sigmas = cell_kernels.mus[places, columns], cell_kernels.sigmas[places, columns]
+        ndtr = special().ndtr
+        below = ndtr((low - mus) / sigmas)
+        inside = ndtr((high - mus) / sigmas) - below
+        drawn = np.empty(mus.shape)
+        _draw_normals((mus, sigmas, below, inside), random[rows], low, high, drawn)
+        u[rows] = drawn
+
+    def _draw_options(self, kernels: Codes, random: Floats) -> Codes:
+        drawn = self.codes.take(kernels, axis=1)
+        n_choices = len(drawn)
+        if not n_choices:
+            return drawn
+        a = self.smoothing * self.axes.n_options[:, None]
+        is_from_prior = (drawn < 0) | (random[:n_choices] * (1.0 + a) >= 1.0)
+        padded = self.axes.padded_cumulative_priors
+        if padded is not None:
+            np.copyto(drawn, _draw_cells(padded, random[n_choices:]), where=is_from_prior)
+            return drawn
+        for row, cumulative in enumerate(self.axes.cumulative_priors):
+            options = cumulative.searchsorted(random[n_choices + row], side="right")
+            np.copyto(drawn[row], options, where=is_from_prior[row])
         return drawn
 
     # --- densities ---
 
-    def log_density(self, points: Points, features: Floats | None = None) -> Floats:
-        """log p of each point, equation (1); shape (C,).
+    def log_density(self, points: Points) -> Floats:
+        """log p of each point, equation (1); shape (C,)."""
+        (log_density,) = log_densities([self], points)
+        return np.asarray(log_density)
+
+    def put_log_terms(self, points: Points, features: Floats, terms: Floats) -> None:
+        """The logarithm of each term of (1) into `terms`, shape (K, C).
+
+        With the kernels first every step runs along memory.
 
         Args:
-            features: `points.features(axes)`, if it is there already.
+            features: `points.features(axes)`.
         """
-        terms = self._log_terms(points, features)
-        terms += self._log_weights
-        return log_sum_exp(terms)
-
-    @functools.cached_property
-    def _log_weights(self) -> Floats:
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(self.weights)[:, None])
-
-    def log_kernels(self, points: Points) -> Floats:
-        """Logarithm of each kernel's product at each point, shape (C, K)."""
-        return np.asarray(self._log_terms(points, None).T)
-
-    def _log_terms(self, points: Points, features: Floats | None) -> Floats:
-        """`log_kernels` with the kernels first, (K, C): then every step runs along memory."""
-        features = points.features(self.axes) if features is None else features
-        slots, table, first = self.axes.slots, self._table, 0
-        far = None
+        slots, table = self.axes.slots, self.table
+        far, first = None, 0
         if not self.axes.is_bounded:
             far = self._log_far_normals(points)
             first = 0 if far is None else 3 * self.axes.n_continuous
-        # Without numbers of cells the last columns are left out.
-        terms = np.asarray(table[:, first : len(features)] @ features[first:])
+        np.matmul(table[:, first:], features[first:], out=terms)
         if far is not None:
             terms += far
-        if slots.other_axes or points.numbers is None:
-            self._add_log_cells(points, terms)
+        if self.other_kernels is not None:
+            self._add_log_cells(points, self.other_kernels, terms)
         if slots.other_choices:
             self._add_log_options(points.codes, terms)
-        return terms
-
-    @functools.cached_property
-    def _table(self) -> Floats:
-        """What `Points.features` is multiplied with, (K, 3 (D - E) + F)."""
-        split, slots = self.axes.n_continuous, self.axes.slots
-        table = np.empty((len(self.weights), 3 * split + len(slots.row)))
-        if split:
-            # Equation (2) as a polynomial: of u^2, u and 1 on each axis.
-            mus, precisions, constants = self._normal_terms
-            slopes = mus * precisions
-            table[:, :split] = -0.5 * precisions.T
-            table[:, split : 2 * split] = slopes.T
-            table[:, 2 * split : 3 * split] = (constants - 0.5 * mus * slopes).T
-        end = 3 * split + len(slots.p0)
-        if slots.choices:
-            table[:, 3 * split : end] = self._log_options_of_slots()
-        if self._slot_kernels is not None:
-            # Equation (3), a column for each cell.
-            parts = zip(slots.axes, self._slot_kernels.log_masses, slots.n_cells, strict=True)
-            for axis, log_masses, n_cells in parts:
-                start, end = end, end + n_cells
-                table[:, start:end] = log_masses[:, :n_cells].take(self._columns[axis], axis=0)
-        return table
-
-    @functools.cached_property
-    def _normal_terms(self) -> tuple[Floats, Floats, Floats]:
-        """Centres, inverse variances, and the logarithm of the density's constant."""
-        constants = -_LOG_SQRT_2PI - np.log(self._sigmas * self._masses[1])
-        return self._mus, 1.0 / (self._sigmas * self._sigmas), constants
 
     def _log_far_normals(self, points: Points) -> Floats | None:
         """The continuous axes' part (K, C) without squares of large numbers, if there are any."""
-        mus, precisions, constants = self._normal_terms
+        mus, sigmas, _, inside = self.normals
         u = points.u[: self.axes.n_continuous]
         positions = np.nan_to_num(u, nan=0.0)
         farthest = max(np.abs(positions).max(initial=0.0), np.abs(mus).max(initial=0.0))
         if farthest <= _FAR:
             return None
-        distances = (positions[:, None, :] - mus[:, :, None]) ** 2
-        exponents = -0.5 * distances * precisions[:, :, None] + constants[:, :, None]
+        distances = (positions[:, None, :] - mus[:, :, None]) / sigmas[:, :, None]
+        exponents = -0.5 * distances**2 - (np.log(sigmas * inside) + _LOG_SQRT_2PI)[:, :, None]
         return np.asarray((exponents * ~np.isnan(u)[:, None, :]).sum(axis=0))
 
-    def _log_options_of_slots(self) -> Floats:
-        """log of equation (4), a column for each option of the slots, (K, F')."""
-        slots = self.axes.slots
-        log_prior, log_hit, log_miss = self._option_terms(slots.p0, slots.n_options)
-        codes = self.codes.T[:, slots.row[: len(slots.p0)]]
-        table = np.where(codes == slots.value[: len(slots.p0)], log_hit, log_miss)
-        # In kernels without an option the prior stands, not a miss.
-        np.copyto(table, log_prior, where=codes < 0)
-        return table
-
-    def _option_terms(self, p0: Floats, n_options: Floats) -> tuple[Floats, Floats, Floats]:
-        """log p0, and log of (4) with and without a hit; shape as `p0`."""
-        # An option of probability 0 may have been tried all the same: its log must be a number.
-        p0, a = np.maximum(p0, _LEAST_PROBABILITY), self._smoothing * n_options
-        smooth = a * p0
-        a += 1.0
-        return np.log(p0), np.log((1.0 + smooth) / a), np.log(smooth / a)
-
-    def _add_log_cells(self, points: Points, terms: Floats) -> None:
+    def _add_log_cells(self, points: Points, kernels: CellKernels, terms: Floats) -> None:
         """Add the part of the discrete axes that have no table to `terms` of shape (K, C)."""
         if points.ends is None:
             raise ValueError("points need the ends of their cells")
         lower, upper = points.ends
         u = points.u[self.axes.n_continuous :]
         is_active = ~np.isnan(u)
-        for axes, kernels in self._discrete_kernels:
-            is_tabulated = points.numbers is not None and axes == self.axes.slots.axes
-            if is_tabulated:
-                continue
-            # Whole branches of the space may be inactive in all the points.
-            places = np.flatnonzero(is_active[axes].any(axis=1))
-            own = np.array(axes)[places]
-            log_masses = kernels.log_masses(lower[own], upper[own], u[own], places)
-            np.copyto(log_masses, 0.0, where=~is_active[own][:, None, :])
-            for log_mass, columns in zip(log_masses, self._columns[own], strict=True):
-                terms += log_mass.take(columns, axis=0)
+        axes = np.array(self.axes.slots.other_axes)
+        # Whole branches of the space may be inactive in all the points.
+        places = np.flatnonzero(is_active[axes].any(axis=1))
+        own = axes[places]
+        log_masses = kernels.log_masses(lower[own], upper[own], u[own], places)
+        np.copyto(log_masses, 0.0, where=~is_active[own][:, None, :])
+        for log_mass, columns in zip(log_masses, self.columns[own], strict=True):
+            terms += log_mass.take(columns, axis=0)
 
     def _add_log_options(self, codes: Codes, terms: Floats) -> None:
         """Add the part of the choices that have no table to `terms` of shape (K, C)."""
         for choice in self.axes.slots.other_choices:
             p0, options, own = self.axes.option_priors[choice], codes[choice], self.codes[choice]
-            log_prior, log_hit, log_miss = self._option_terms(
-                p0[options], np.full(len(options), float(len(p0)))
-            )
+            log_hit, log_miss = log_options(p0[options], len(p0) * self.smoothing)
+            log_prior = np.log(np.maximum(p0[options], LEAST_PROBABILITY))
             log_factor = np.where(own[:, None] == options, log_hit, log_miss)
             np.copyto(log_factor, log_prior, where=(own < 0)[:, None])
             terms += np.where(options >= 0, log_factor, 0.0)
 
 
-def log_sum_exp(terms: Floats) -> Floats:
-    """log(sum(exp(.))) over the first axis, without overflow; overwrites its argument."""
-    peak: Floats = terms.max(axis=0)
-    is_something = peak > -np.inf
-    if not is_something.all():
-        # Where every term is -inf, so is the result, and not NaN.
-        peak[is_something] = log_sum_exp(terms[:, is_something])
-        return peak
-    terms -= peak
-    sums: Floats = np.exp(terms, out=terms).sum(axis=0)
+# --- drawing and adding up ---
+
+
+def log_options(p0: Floats, a: Floats | float) -> tuple[Floats, Floats]:
+    """log of (4) with and without a hit."""
+    # An option of probability 0 may have been tried all the same: its log must be a number.
+    smooth = a * np.maximum(p0, LEAST_PROBABILITY)
+    log_sum = np.log(1.0 + a)
+    return np.log(1.0 + smooth) - log_sum, np.log(smooth) - log_sum
+
+
+def _draw_normals(
+    normals: Floats | tuple[Floats, Floats, Floats, Floats],
+    random: Floats,
+    low: Floats,
+    high: Floats,
+    u: Floats,
+) -> None:
+    """Draw from truncated normals by their quantiles, into `u`."""
+    mus, sigmas, below, inside = normals
+    inside *= random
+    inside += below
+    special().ndtri(inside, out=u)
+    u *= sigmas
+    u += mus
+    np.maximum(u, low, out=u)
+    np.minimum(u, high, out=u)
+
+
+def _draw_cells(cumulative: Floats, random: Floats) -> Codes:
+    """Draw cells, or options, by their summed masses of shape (S', C, V); shape (S', C)."""
+    numbers: Codes = (cumulative <= random[:, :, None]).sum(axis=2)
+    return numbers
+
+
+def log_densities(mixtures: Sequence[JointParzen], points: Points) -> Floats:
+    """log p of each point by each of several mixtures over the same axes, shape (G, C)."""
+    features = points.features(mixtures[0].axes)
+    ends = list(itertools.accumulate(len(mixture.weights) for mixture in mixtures))
+    terms = np.empty((ends[-1], len(points)))
+    parts = [terms[start:end] for start, end in itertools.pairwise([0, *ends])]
+    for mixture, part in zip(mixtures, parts, strict=True):
+        mixture.put_log_terms(points, features, part)
+    return log_sums_exp(terms, parts)
+
+
+def log_sums_exp(terms: Floats, parts: Sequence[Floats]) -> Floats:
+    """log(sum(exp(.))) over the first axis of each part, without overflow; shape (G, C).
+
+    Args:
+        terms: is overwritten.
+        parts: G views of it, which together are all of it.
+    """
+    peaks, sums = np.empty((2, len(parts), terms.shape[1]))
+    for part, peak in zip(parts, peaks, strict=True):
+        part.max(axis=0, out=peak)
+    # Where every term is -inf, so is the result, and not NaN.
+    shifts = np.maximum(peaks, _LOWEST)
+    for part, shift in zip(parts, shifts, strict=True):
+        part -= shift
+    # What is far below the peak adds nothing, but where exp underflows it takes ten times as long.
+    np.maximum(terms, _NEGLIGIBLE, out=terms)
+    np.exp(terms, out=terms)
+    for part, own in zip(parts, sums, strict=True):
+        part.sum(axis=0, out=own)
     np.log(sums, out=sums)
-    sums += peak
+    sums += peaks
     return sums

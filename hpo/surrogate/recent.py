@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 __all__ = ["Recent"]
@@ -28,8 +28,25 @@ class Recent(Generic[V]):
 
     def get(self, key: Hashable, make: Callable[[], V]) -> V:
         """The value of a key; made, if it is not there or was dropped."""
-        value = self._values.pop(key) if key in self._values else make()
-        self._values[key] = value
-        if len(self._values) > self._limit:
-            self._values.popitem(last=False)
+        (value,) = self.get_all([key], lambda _: [make()])
         return value
+
+    def get_all(
+        self, keys: Sequence[Hashable], make: Callable[[Sequence[int]], Sequence[V]]
+    ) -> list[V]:
+        """The values of several keys; those that are lacking are made together.
+
+        Args:
+            make: gives the values for some of the keys, told by their places.
+        """
+        kept = self._values
+        found = {key: kept.pop(key) for key in keys if key in kept}
+        lacking = [place for place, key in enumerate(keys) if key not in found]
+        if lacking:
+            made = make(lacking)
+            found.update(zip([keys[place] for place in lacking], made, strict=True))
+        values = [found[key] for key in keys]
+        kept.update(zip(keys, values, strict=True))
+        while len(kept) > self._limit:
+            kept.popitem(last=False)
+        return values

@@ -7,7 +7,8 @@ import math
 import numpy as np
 from scipy import stats
 
-from hpo.surrogate.joint import Axes, JointParzen, Points
+from hpo.surrogate.joint import Axes, Points
+from hpo.surrogate.joint_fit import fit as fit_joint
 
 BOUNDED, NORMAL = "bounded", "normal"
 NAN = math.nan
@@ -47,7 +48,7 @@ def points_of(axes, u=(), codes=()):
 
 def fit(axes, u=(), codes=(), weights=(), **options):
     trials = points_of(axes, u, codes)
-    return JointParzen(axes, trials, np.array(weights, dtype=float), **options)
+    return fit_joint(axes, trials, np.array(weights, dtype=float), **options)
 
 
 # --- the definition, slowly --------------------------------------------------------------

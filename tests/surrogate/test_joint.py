@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 
@@ -11,7 +10,9 @@ import pytest
 from scipy import stats
 
 from hpo.surrogate.cells import distinct
-from hpo.surrogate.joint import Axes, JointParzen, log_sum_exp
+from hpo.surrogate.joint import Axes, Points, log_sums_exp
+from hpo.surrogate.joint_fit import fit as fit_joint
+from hpo.surrogate.joint_fit import fit_together
 from tests.surrogate.joint_slowly import (
     BOUNDED,
     NAN,
@@ -25,9 +26,11 @@ from tests.surrogate.joint_slowly import (
     slow_log_density,
 )
 
+FIELDS = ("u", "codes", "numbers")
+
 
 def assert_equals_the_slow_loop(axes, trials, weights, points, **options):
-    estimator = JointParzen(axes, trials, np.asarray(weights), **options)
+    estimator = fit_joint(axes, trials, np.asarray(weights), **options)
     expected = slow_log_density(axes, trials, weights, points, **options)
     np.testing.assert_allclose(estimator.log_density(points), expected, rtol=1e-10, atol=1e-10)
 
@@ -80,7 +83,7 @@ def test_it_equals_the_slow_loop_far_from_a_normals_mean(far):
     # Coordinates have 16 digits, of which squares of distances in units of sigma cost some.
     rounding = 1e-16 * far * far / 0.03**2 if far < 100 else 0.0
 
-    estimator = JointParzen(axes, trials, np.ones(4))
+    estimator = fit_joint(axes, trials, np.ones(4))
 
     expected = slow_log_density(axes, trials, np.ones(4), points)
     np.testing.assert_allclose(
@@ -98,6 +101,38 @@ def test_one_far_trial_changes_no_density_elsewhere():
     by_product, by_distance = (fit(axes, u, weights=np.ones(11)).log_density(points) for u in far)
 
     np.testing.assert_allclose(by_product, by_distance, rtol=1e-10, atol=1e-9)
+
+
+def test_mixtures_fitted_together_are_those_fitted_alone():
+    rng = np.random.default_rng(4)
+    axes = axes_of(BOUNDED, NORMAL, 9, 100, options=[[0.5, 0.3, 0.2]])
+
+    def draw(n):
+        u = np.stack([rng.random(n), rng.normal(size=n), *rng.integers(0, [[9], [100]], (2, n))])
+        u[2:] = (u[2:] + 0.5) / [[9], [100]]
+        u[:, rng.random(n) < 0.3] = NAN
+        return points_of(axes, u, rng.integers(-1, [[3]], (1, n)))
+
+    sets = [draw(n) for n in (3, 0, 12)]
+    weights = [rng.uniform(0.5, 2.0, len(each)) for each in sets]
+    prior_weights, points = [1.0, 0.5, 5.0], draw(20)
+    blanks = [each.with_blank() for each in sets]
+    side_by_side = Points(
+        *(np.concatenate([getattr(each, name) for each in blanks], axis=1) for name in FIELDS)
+    )
+
+    together = fit_together(axes, side_by_side, weights, prior_weights)
+
+    for mixture, trials, own, prior_weight in zip(
+        together, sets, weights, prior_weights, strict=True
+    ):
+        alone = fit_joint(axes, trials, own, prior_weight)
+        np.testing.assert_allclose(
+            mixture.log_density(points), alone.log_density(points), rtol=1e-12
+        )
+        drawn, expected = (each.sample(np.random.default_rng(1), 50) for each in (mixture, alone))
+        for name in FIELDS:
+            np.testing.assert_allclose(getattr(drawn, name), getattr(expected, name), rtol=1e-12)
 
 
 # --- densities sum to one ----------------------------------------------------------------
@@ -220,17 +255,6 @@ def test_weights_count_in_proportion():
     assert at_heavy > at_light
 
 
-def test_the_density_is_the_weighted_sum_of_the_kernels():
-    axes = axes_of(BOUNDED, options=[[0.5, 0.5]])
-    estimator = fit(axes, [[0.2, 0.6]], [[0, 1]], [1.0, 2.0], prior_weight=1.0)
-    points = points_of(axes, [[0.1, 0.7, 0.5, 0.9]], [[1, 1, 0, 0]])
-
-    kernels = estimator.log_kernels(points)
-
-    expected = np.log(np.exp(kernels) @ [0.25, 0.5, 0.25])
-    np.testing.assert_allclose(estimator.log_density(points), expected, rtol=1e-12)
-
-
 def test_cells_narrower_than_a_float_still_tell_near_from_far():
     # Around 1e6 the ends of a cell of width 1e-20 are one float.
     axes = Axes(0, np.array([[-np.inf]]), np.array([[np.inf]]), np.array([[5e-21]]), [])
@@ -245,7 +269,7 @@ def test_cells_narrower_than_a_float_still_tell_near_from_far():
 def test_the_log_of_a_sum_of_vanishing_terms_is_minus_infinity_and_not_nan():
     terms = np.array([[-np.inf, 0.0, -1e300], [-np.inf, 0.0, -1e300]])
 
-    assert log_sum_exp(terms) == pytest.approx([-np.inf, math.log(2.0), -1e300])
+    assert log_sums_exp(terms, [terms])[0] == pytest.approx([-np.inf, math.log(2.0), -1e300])
 
 
 @pytest.mark.parametrize("most", [0, 3, 6, 100])
@@ -264,8 +288,6 @@ def test_what_has_a_table_and_what_has_none_say_the_same(monkeypatch, most):
 
     assert len(axes.slots.choices) + len(axes.slots.axes) == {0: 0, 3: 1, 6: 3, 100: 4}[most]
     assert_equals_the_slow_loop(axes, trials, weights, points)
-    unnumbered = dataclasses.replace(points, numbers=None)
-    assert_equals_the_slow_loop(axes, trials, weights, unnumbered)
 
 
 def test_different_values_are_ranked_from_one_and_nan_is_rank_zero():

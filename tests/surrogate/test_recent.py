@@ -38,3 +38,19 @@ def test_making_one_value_may_ask_for_another():
 
     assert factorial(10) == 3628800
     assert len(recent) == 4
+
+
+def test_values_that_are_lacking_are_made_together():
+    recent, made = Recent(3), []
+    recent.get("b", lambda: "B")
+
+    def make(places):
+        made.append([*places])
+        return ["abcd"[place].upper() for place in places]
+
+    # More than it keeps: all are returned, those used last are kept.
+    assert recent.get_all("abcd", make) == list("ABCD")
+    assert recent.get_all("bcd", make) == list("BCD")
+
+    assert made == [[0, 2, 3]]
+    assert len(recent) == 3

@@ -1,0 +1,167 @@
+"""Fitting joint Parzen estimators to trials; symbols, shapes and equations: `hpo.surrogate.joint`.
+
+Several mixtures are fitted in one pass: for a hundred trials numpy's cost per call is all
+there is, and TPE needs two. Their kernels stand side by side in every array, those of each
+mixture followed by its prior's, G mixtures with K kernels together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from hpo.surrogate.axes import Axes, Points, SlotKernels, Slots
+from hpo.surrogate.bandwidth import LEAST_SIGMA, larger_gap_bandwidths
+from hpo.surrogate.cells import distinct
+from hpo.surrogate.joint import JointParzen, log_options
+from hpo.surrogate.special import special
+
+__all__ = ["fit", "fit_together"]
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+_LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
+# Without any smoothing a choice could never take an option that no trial took.
+_LEAST_SMOOTHING = 1e-6
+
+
+def fit(
+    axes: Axes,
+    trials: Points,
+    weights: Floats,
+    prior_weight: float = 1.0,
+    least_sigma: float = LEAST_SIGMA,
+) -> JointParzen:
+    """Fit one mixture.
+
+    Args:
+        axes: the space's axes.
+        trials: n configurations.
+        weights: of the trials, shape (n,).
+        prior_weight: w0, weight of the prior kernel on the same scale.
+        least_sigma: see `hpo.surrogate.bandwidth`.
+    """
+    (fitted,) = fit_together(axes, trials.with_blank(), [weights], [prior_weight], least_sigma)
+    return fitted
+
+
+def fit_together(
+    axes: Axes,
+    trials: Points,
+    weights: Sequence[Floats],
+    prior_weights: Sequence[float],
+    least_sigma: float = LEAST_SIGMA,
+) -> list[JointParzen]:
+    """Fit several mixtures at little more than the cost of one.
+
+    Args:
+        trials: those of all mixtures, side by side; after each mixture's own follows a
+            blank, in which nothing is active: the prior's kernel.
+        weights: of each mixture's trials.
+        prior_weights: w0 of each mixture.
+    """
+    split, slots = axes.n_continuous, axes.slots
+    sizes = [len(own) + 1 for own in weights]
+    smoothings = [
+        max(prior_weight, _LEAST_SMOOTHING) / size
+        for prior_weight, size in zip(prior_weights, sizes, strict=True)
+    ]
+    shares = _shares(weights, prior_weights)
+    normals = np.empty((4, split, len(shares)))
+    table = np.empty((len(shares), 3 * split + 1 + len(slots.row)))
+    # A row for each column of the table.
+    rows = table.T
+    if split:
+        _put_normals(axes, trials.u[:split], sizes, least_sigma, normals, rows[: 3 * split])
+    with np.errstate(divide="ignore"):
+        np.log(shares, out=rows[3 * split])
+    end = 3 * split + 1 + len(slots.p0)
+    if slots.choices:
+        _put_options(slots, trials.codes, sizes, smoothings, rows[3 * split + 1 : end])
+    columns: Codes = np.zeros((len(trials.u) - split, len(shares)), dtype=np.int64)
+    slot_kernels: Sequence[SlotKernels | None] = [None] * len(sizes)
+    if slots.axes:
+        own_axes = slots.own_axes
+        slot_kernels, columns[own_axes] = axes.slot_kernels(
+            trials.numbers[own_axes], sizes, least_sigma
+        )
+    fitted, start = [], 0
+    for size, smoothing, of_slots in zip(sizes, smoothings, slot_kernels, strict=True):
+        own, of_others = slice(start, start + size), None
+        start += size
+        if of_slots is not None:
+            _put_cells(slots, of_slots, columns[:, own], table[own, end:])
+        if slots.other_axes:
+            u = trials.u[split:, own][slots.other_axes]
+            centres, columns[slots.other_axes, own] = distinct(u)
+            of_others = axes.cell_kernels(slots.other_axes, centres, least_sigma)
+        mixture = JointParzen(
+            axes, shares[own], smoothing, trials.codes[:, own], normals[:, :, own],
+            table[own], columns[:, own], of_slots, of_others,
+        )  # fmt: skip
+        fitted.append(mixture)
+    return fitted
+
+
+def _shares(weights: Sequence[Floats], prior_weights: Sequence[float]) -> Floats:
+    """w of all mixtures, side by side."""
+    shares = []
+    for own, prior_weight in zip(weights, prior_weights, strict=True):
+        # Alone it has all the weight, even a prior that was given none.
+        last = prior_weight if len(own) else 1.0
+        shares += [own / (own.sum() + last), [last / (own.sum() + last)]]
+    return np.concatenate(shares)
+
+
+def _put_normals(
+    axes: Axes, u: Floats, sizes: Sequence[int], least_sigma: float, normals: Floats, rows: Floats
+) -> None:
+    """Fill in `normals`, and equation (2) as a polynomial: of u^2, u and 1 on each axis."""
+    split = len(u)
+    mus, sigmas, below, inside = normals
+    np.copyto(mus, axes.prior_mus[:split])
+    np.copyto(mus, u, where=u == u)
+    sigmas[:] = larger_gap_bandwidths(u, least_sigma, sizes)
+    # In units of each kernel's deviation. The centre lies inside the bounds, so neither
+    # Phi can be deep in the wrong tail.
+    precise = 1.0 / sigmas
+    centres = mus * precise
+    ndtr = special().ndtr
+    ndtr(axes.low[:split] * precise - centres, out=below)
+    ndtr(axes.high[:split] * precise - centres, out=inside)
+    inside -= below
+    np.multiply(precise, -0.5 * precise, out=rows[:split])
+    np.multiply(centres, precise, out=rows[split : 2 * split])
+    centres *= centres
+    centres *= 0.5
+    centres += _LOG_SQRT_2PI
+    np.subtract(np.log(precise / inside), centres, out=rows[2 * split :])
+
+
+def _put_options(
+    slots: Slots, codes: Codes, sizes: Sequence[int], smoothings: Sequence[float], rows: Floats
+) -> None:
+    """Fill in the log of equation (4), a row for each option of the slots."""
+    n_rows = len(slots.p0)
+    log_hits, log_misses = log_options(slots.p0, slots.n_options * smoothings)
+    if len(sizes) > 1:
+        log_hits, log_misses = log_hits.repeat(sizes, axis=1), log_misses.repeat(sizes, axis=1)
+    own = codes.take(slots.row[:n_rows], axis=0)
+    np.copyto(rows, log_misses)
+    np.copyto(rows, log_hits, where=own == slots.value[:n_rows])
+    # In kernels without an option the prior stands, not a miss.
+    np.copyto(rows, slots.log_p0, where=own < 0)
+
+
+def _put_cells(slots: Slots, kernels: SlotKernels, columns: Codes, table: Floats) -> None:
+    """Fill in the log of equation (3) for one mixture, a column for each cell of the slots."""
+    end = 0
+    for axis, log_masses, n_cells in zip(
+        slots.axes, kernels.log_masses, slots.n_cells, strict=True
+    ):
+        start, end = end, end + n_cells
+        table[:, start:end] = log_masses[:, :n_cells].take(columns[axis], axis=0)
