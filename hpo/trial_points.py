@@ -39,6 +39,7 @@ class TrialPoints:
         self._u = np.full((n_numeric, 1), np.nan)
         self._codes = np.full((len(coordinates.options), 1), -1)
         self._numbers = np.full((n_numeric - n_continuous, 1), -1)
+        self._is_complete = True
 
     def at(self, observations: Observations, rows: npt.NDArray[np.int64]) -> Points:
         """Some trials, which must be of the history; as many points as rows."""
@@ -49,16 +50,15 @@ class TrialPoints:
         self, observations: Observations, sets: Sequence[npt.NDArray[np.int64]]
     ) -> Points:
         """Several sets of trials, and after each a point in which nothing is active."""
-        columns = [each for rows in sets for each in (rows, _BLANK)]
-        for rows in sets:
-            self._learn(observations, rows)
-        return self._taken(np.concatenate(columns))
+        self._learn(observations, np.concatenate(sets))
+        return self._taken(np.concatenate([each for rows in sets for each in (rows, _BLANK)]))
 
     def _taken(self, columns: npt.NDArray[np.int64]) -> Points:
         return Points(
             self._u.take(columns, axis=1),
             self._codes.take(columns, axis=1),
             self._numbers.take(columns, axis=1),
+            is_complete=self._is_complete,
         )
 
     def _learn(self, observations: Observations, rows: npt.NDArray[np.int64]) -> None:
@@ -74,7 +74,9 @@ class TrialPoints:
         n_numeric = len(coordinates.numeric)
         columns = observations.table((*coordinates.numeric, *coordinates.options), rows)
         x = columns[:n_numeric]
-        self._u[:, rows] = coordinates.to_unit(x)
+        u = coordinates.to_unit(x)
+        self._is_complete = self._is_complete and not np.isnan(u).any()
+        self._u[:, rows] = u
         self._numbers[:, rows] = coordinates.numbers(x[self._discrete])
         self._codes[:, rows] = coordinates.to_codes(columns[n_numeric:])
         self._words[rows] = observations.configurations[rows]

@@ -79,10 +79,11 @@ class Axes:
         return bool(np.isfinite(self.high).all())
 
     @functools.cached_property
-    def bounded(self) -> Codes:
-        """Numbers of the axes that have bounds, and no cells at all."""
+    def bounded(self) -> slice | Codes:
+        """Which axes have bounds, and no cells at all: as an index."""
         own = slice(0, self.n_continuous)
-        return np.flatnonzero(np.isfinite(self.high[own]) & (self.half_cells[own] == 0.0))
+        found = np.flatnonzero(np.isfinite(self.high[own]) & (self.half_cells[own] == 0.0))
+        return slice(0, len(found)) if (found == np.arange(len(found))).all() else found
 
     @functools.cached_property
     def n_options(self) -> Floats:
@@ -130,23 +131,17 @@ class Axes:
             The kernels of each set; and of each trial the column of its kernel, shape (S', n).
         """
         n_slots, n_cells = self.slots.middles.shape
-        rows = self.slots.rows
+        sets, rows = np.arange(len(sizes)).repeat(sizes), self.slots.rows
         # One more column gathers the trials in which an axis is inactive.
         is_taken = np.zeros((len(sizes), n_slots, n_cells + 1), dtype=np.bool_)
-        is_taken[np.arange(len(sizes)).repeat(sizes), rows, numbers] = True
+        is_taken[sets, rows, numbers] = True
         is_taken[:, :, -1] = False
         found = self._recent_kernels.get_all(
             [(own.tobytes(), least_sigma) for own in is_taken],
             lambda lacking: self._kernels_on(is_taken[lacking], least_sigma),
         )
-        if len(found) == 1:
-            return found, found[0].columns[rows, numbers]
-        columns, start = np.empty_like(numbers), 0
-        for size, kernels in zip(sizes, found, strict=True):
-            own = slice(start, start + size)
-            columns[:, own] = kernels.columns[rows, numbers[:, own]]
-            start += size
-        return found, columns
+        columns = np.array([kernels.columns for kernels in found])
+        return found, columns[sets, rows, numbers]
 
     @functools.cached_property
     def _recent_kernels(self) -> Recent[SlotKernels]:
@@ -231,6 +226,13 @@ class Slots:
         return np.array(self.axes) if self.other_axes else slice(None)
 
     @functools.cached_property
+    def is_cell(self) -> slice | npt.NDArray[np.bool_]:
+        """Which of the S' V places, row by row, are cells: as an index."""
+        lengths = np.array(self.n_cells, dtype=np.int64).reshape(-1, 1)
+        is_cell = (np.arange(self.middles.shape[1]) < lengths).ravel()
+        return slice(None) if is_cell.all() else is_cell
+
+    @functools.cached_property
     def rows(self) -> Codes:
         """Numbers of the slots among the axes, counted from 0; shape (S', 1)."""
         return np.arange(len(self.middles))[:, None]
@@ -307,7 +309,7 @@ class Points:
         numbers: numbers of the cells in `Axes.cells`, shape (E, C), -1 where inactive.
         ends: lower and upper ends of the cells on the discrete axes, shape (E, C) each;
             needed for densities where an axis is no slot.
-        is_complete: whether nothing is inactive.
+        is_complete: whether all of `u` is known not to be NaN, but in blanks.
     """
 
     u: Floats

@@ -33,15 +33,20 @@ LEAST_SIGMA = 0.03
 
 
 def larger_gap_bandwidths(
-    u: Floats, least: npt.ArrayLike = LEAST_SIGMA, sizes: Sequence[int] = ()
+    u: Floats,
+    least: float = LEAST_SIGMA,
+    sizes: Sequence[int] = (),
+    *,
+    is_complete: bool = False,
 ) -> Floats:
     """Equation (1), on every axis by itself.
 
     Args:
         u: positions, shape (D, n), NaN where inactive.
-        least: lower limit of the deviations; scalar or shape (D, 1).
+        least: lower limit of the deviations.
         sizes: for several sets of observations, side by side in `u`: how many each set
             has. The last of each set must be inactive everywhere.
+        is_complete: whether all but these last ones are active everywhere.
 
     Returns:
         Shape (D, n); 1 where inactive.
@@ -51,24 +56,31 @@ def larger_gap_bandwidths(
         return np.ones((n_axes, 0))
     sizes = sizes or (n,)
     order = flat_order(u, sizes)
+    limits: npt.ArrayLike = least
+    # In (2) the number of observations matters only while they are few.
+    if not is_complete or min(sizes) ** -2.0 > least:
+        starts = [end - size for end, size in zip(itertools.accumulate(sizes), sizes, strict=True)]
+        n_active = np.add.reduceat(u == u, starts, axis=1, dtype=np.float64)
+        limits = least_sigmas(n_active, least).repeat(sizes, axis=1)
     sigmas = np.empty(u.shape)
-    sigmas.put(order, ascending_bandwidths(u.take(order), least, sizes))
+    sigmas.put(order, ascending_bandwidths(u.take(order), limits))
     return sigmas
 
 
-def ascending_bandwidths(u: Floats, least: npt.ArrayLike, sizes: Sequence[int]) -> Floats:
-    """The same of positions that ascend in each set, NaN last."""
-    n_axes, n = u.shape
-    gaps = np.empty((n_axes, n + 1))
+def least_sigmas(n_active: Floats, least: npt.ArrayLike) -> Floats:
+    """Equation (2)."""
+    return np.asarray(np.maximum(least, (1.0 + n_active) ** -2.0))
+
+
+def ascending_bandwidths(u: Floats, limits: npt.ArrayLike) -> Floats:
+    """Equation (1) for positions that ascend in each set, NaN last."""
+    gaps = np.empty((len(u), u.shape[1] + 1))
     gaps[:, 0] = gaps[:, -1] = np.nan
     np.subtract(u[:, 1:], u[:, :-1], out=gaps[:, 1:-1])
     # A gap next to a NaN is none: fmax passes it over. So no gap reaches from one set to
     # the next either.
     larger = np.fmax(gaps[:, :-1], gaps[:, 1:])
-    starts = [end - size for end, size in zip(itertools.accumulate(sizes), sizes, strict=True)]
-    n_active = np.add.reduceat(u == u, starts, axis=1, dtype=np.float64)
-    limits = np.maximum(least, (1.0 + n_active) ** -2.0)
-    np.maximum(larger, limits if len(sizes) == 1 else limits.repeat(sizes, axis=1), out=larger)
+    np.maximum(larger, limits, out=larger)
     # Without a neighbour, and where inactive, no gap is left, and fmin takes the 1.
     return np.fmin(larger, 1.0, out=larger)
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpo.surrogate import truncnorm
-from hpo.surrogate.bandwidth import ascending_bandwidths, flat_order
+from hpo.surrogate.bandwidth import ascending_bandwidths, flat_order, least_sigmas
 from hpo.surrogate.special import special
 
 __all__ = ["CellKernels", "distinct"]
@@ -51,8 +51,9 @@ class CellKernels:
         self.mus: Floats = np.where(np.isnan(centres), prior_mus, centres)
         self.sigmas = np.ones(centres.shape)
         if centres.shape[1] > 1:
-            n_values = centres.shape[1] - 1
-            self.sigmas[:, 1:] = ascending_bandwidths(centres[:, 1:], least, [n_values])
+            values = centres[:, 1:]
+            n_values = (values == values).sum(axis=1, keepdims=True)
+            self.sigmas[:, 1:] = ascending_bandwidths(values, least_sigmas(n_values, least))
         self._low, self._high = low, high
 
     @functools.cached_property

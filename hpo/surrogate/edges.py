@@ -42,11 +42,13 @@ _N_TRAPEZIA = 900
 
 def log_thinness(u: Floats, sigmas: Floats) -> Floats:
     """log b, summed over both bounds of all active axes; shape (C,), at most 0."""
-    distances = np.concatenate([u, 1.0 - u]) / np.concatenate([sigmas, sigmas])
+    distances = np.empty((2, *u.shape))
+    np.divide(u, sigmas, out=distances[0])
+    np.subtract(1.0 / sigmas, distances[0], out=distances[1])
     grid, log_b = _tabulated()
     thinness = np.interp(distances, grid, log_b)
-    np.copyto(thinness, 0.0, where=np.isnan(distances))
-    return np.asarray(thinness.sum(axis=0))
+    np.copyto(thinness, 0.0, where=distances != distances)
+    return np.asarray(thinness.sum(axis=(0, 1)))
 
 
 @functools.cache

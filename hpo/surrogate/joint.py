@@ -253,7 +253,7 @@ def _draw_normals(
 
 def _draw_cells(cumulative: Floats, random: Floats) -> Codes:
     """Draw cells, or options, by their summed masses of shape (S', C, V); shape (S', C)."""
-    numbers: Codes = (cumulative <= random[:, :, None]).sum(axis=2)
+    numbers: Codes = (cumulative > random[:, :, None]).argmax(axis=2)
     return numbers
 
 

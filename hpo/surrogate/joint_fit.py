@@ -76,7 +76,7 @@ def fit_together(
     # A row for each column of the table.
     rows = table.T
     if split:
-        _put_normals(axes, trials.u[:split], sizes, least_sigma, normals, rows[: 3 * split])
+        _put_normals(axes, trials, sizes, least_sigma, normals, rows[: 3 * split])
     with np.errstate(divide="ignore"):
         np.log(shares, out=rows[3 * split])
     end = 3 * split + 1 + len(slots.p0)
@@ -84,8 +84,8 @@ def fit_together(
         _put_options(slots, trials.codes, sizes, smoothings, rows[3 * split + 1 : end])
     columns: Codes = np.zeros((len(trials.u) - split, len(shares)), dtype=np.int64)
     slot_kernels: Sequence[SlotKernels | None] = [None] * len(sizes)
+    own_axes = slots.own_axes
     if slots.axes:
-        own_axes = slots.own_axes
         slot_kernels, columns[own_axes] = axes.slot_kernels(
             trials.numbers[own_axes], sizes, least_sigma
         )
@@ -94,7 +94,7 @@ def fit_together(
         own, of_others = slice(start, start + size), None
         start += size
         if of_slots is not None:
-            _put_cells(slots, of_slots, columns[:, own], table[own, end:])
+            _put_cells(slots, of_slots, columns[own_axes, own], table[own, end:])
         if slots.other_axes:
             u = trials.u[split:, own][slots.other_axes]
             centres, columns[slots.other_axes, own] = distinct(u)
@@ -113,19 +113,26 @@ def _shares(weights: Sequence[Floats], prior_weights: Sequence[float]) -> Floats
     for own, prior_weight in zip(weights, prior_weights, strict=True):
         # Alone it has all the weight, even a prior that was given none.
         last = prior_weight if len(own) else 1.0
-        shares += [own / (own.sum() + last), [last / (own.sum() + last)]]
+        total = own.sum() + last
+        shares += [own / total, [last / total]]
     return np.concatenate(shares)
 
 
 def _put_normals(
-    axes: Axes, u: Floats, sizes: Sequence[int], least_sigma: float, normals: Floats, rows: Floats
+    axes: Axes,
+    trials: Points,
+    sizes: Sequence[int],
+    least_sigma: float,
+    normals: Floats,
+    rows: Floats,
 ) -> None:
     """Fill in `normals`, and equation (2) as a polynomial: of u^2, u and 1 on each axis."""
-    split = len(u)
+    split = axes.n_continuous
     mus, sigmas, below, inside = normals
+    u = trials.u[:split]
     np.copyto(mus, axes.prior_mus[:split])
     np.copyto(mus, u, where=u == u)
-    sigmas[:] = larger_gap_bandwidths(u, least_sigma, sizes)
+    sigmas[:] = larger_gap_bandwidths(u, least_sigma, sizes, is_complete=trials.is_complete)
     # In units of each kernel's deviation. The centre lies inside the bounds, so neither
     # Phi can be deep in the wrong tail.
     precise = 1.0 / sigmas
@@ -159,9 +166,5 @@ def _put_options(
 
 def _put_cells(slots: Slots, kernels: SlotKernels, columns: Codes, table: Floats) -> None:
     """Fill in the log of equation (3) for one mixture, a column for each cell of the slots."""
-    end = 0
-    for axis, log_masses, n_cells in zip(
-        slots.axes, kernels.log_masses, slots.n_cells, strict=True
-    ):
-        start, end = end, end + n_cells
-        table[:, start:end] = log_masses[:, :n_cells].take(columns[axis], axis=0)
+    log_masses = kernels.log_masses[slots.rows, columns].swapaxes(0, 1)
+    table[:] = log_masses.reshape(len(table), -1)[:, slots.is_cell]

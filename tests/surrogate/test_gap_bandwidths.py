@@ -44,12 +44,16 @@ def test_an_observation_alone_is_as_wide_as_the_range():
     np.testing.assert_array_equal(larger_gap_bandwidths(np.array([[NAN, 0.2]])), [[1.0, 1.0]])
 
 
-def test_every_axis_may_have_its_own_least():
-    u = np.full((2, 30), 0.5)
+def test_sets_side_by_side_know_nothing_of_each_other():
+    rng = np.random.default_rng(0)
+    sets = [np.append(rng.random((2, n)), [[NAN]] * 2, axis=1) for n in (3, 0, 1, 30)]
 
-    sigmas = larger_gap_bandwidths(u, np.array([[0.1], [0.2]]))
+    sigmas = larger_gap_bandwidths(
+        np.concatenate(sets, axis=1), 0.05, [each.shape[1] for each in sets], is_complete=True
+    )
 
-    np.testing.assert_array_equal(sigmas, np.repeat([[0.1], [0.2]], 30, axis=1))
+    expected = [larger_gap_bandwidths(each, 0.05) for each in sets]
+    np.testing.assert_array_equal(sigmas, np.concatenate(expected, axis=1))
 
 
 @pytest.mark.parametrize("shape", [(3, 0), (0, 4), (0, 0)])
