@@ -30,6 +30,8 @@ Floats = npt.NDArray[np.float64]
 _LOTS_AT_ONCE = 8
 # Scaled coordinates farther from 0 count as this far when suggestions keep their distance.
 _FARTHEST = 1e6
+# So many combinations of options an integer can tell apart.
+_MOST_NUMBERS = 2**62
 
 
 def draw_lots(
@@ -158,19 +160,17 @@ class Crowd:
     """The candidates of several lots, M together, which must keep out of each other's way."""
 
     def __init__(self, lots: Sequence[Lot]) -> None:
+        self._lots, self._n_candidates = lots, len(lots[0].log_g)
         points = [(lot.drawn.points, lot.place) for lot in lots]
         u = np.concatenate([every.u[:, place] for every, place in points], axis=1)
         codes = np.concatenate([every.codes[:, place] for every, place in points], axis=1)
-        self._log_g = np.concatenate([lot.log_g for lot in lots])
-        n_candidates = len(lots[0].log_g)
-        self._n_kernels = np.repeat([lot.drawn.n_kernels for lot in lots], n_candidates)
-        self._starts: dict[int, int] = {}
-        for number, lot in enumerate(lots):
-            start = number * n_candidates
-            self._starts[id(lot)] = start
-            # From now on a lot's scores are read from the common array.
-            lot.log_g = self._log_g[start : start + n_candidates]
         axes, options = lots[0].model.history.axes, lots[0].model.history.options
+        # The sum of the kernels of g at each candidate.
+        self._log_sums = np.concatenate(
+            [lot.log_g + math.log(lot.drawn.n_kernels) for lot in lots]
+        )
+        # Candidates with the same options have the same number.
+        self._kinds = _numbered(codes, [len(p0) for p0 in axes.option_priors])
         sigmas = np.maximum(options.least_sigma, axes.half_cells)
         # The density at a kernel's centre; on a discrete axis the probability of its cell.
         peaks = 1.0 / (sigmas * math.sqrt(2.0 * math.pi))
@@ -179,30 +179,57 @@ class Crowd:
         peaks[cells] *= np.where(half_cells > 0, 2.0 * half_cells, 1.0)
         np.minimum(peaks[cells], 1.0, out=peaks[cells], where=half_cells > 0)
         log_peaks = np.log(peaks)
-        is_active = ~np.isnan(u)
-        # Far out, where squares lose digits, distances need not be exact.
-        scaled = np.nan_to_num(u / sigmas).clip(-_FARTHEST, _FARTHEST)
-        # Products of these are sums over the axes that are active in both points; (M, 3 D).
-        squares = scaled * scaled
-        self._right = np.concatenate([scaled, squares, is_active]).T.copy()
-        weights = (log_peaks - 0.5 * squares) * is_active
-        self._left = np.concatenate([scaled, -0.5 * is_active, weights]).T.copy()
-        self._options = codes.T.copy()
+        # Products of `right` and `left` are sums over the axes that are active in both points.
+        if all(every.is_complete for every, _ in points):
+            scaled = (u / sigmas).clip(-_FARTHEST, _FARTHEST)
+            lengths = 0.5 * (scaled * scaled).sum(axis=0, keepdims=True)
+            ones = np.ones_like(lengths)
+            right = [scaled, ones, lengths]
+            left = [scaled, log_peaks.sum() - lengths, -ones]
+        else:
+            is_active = ~np.isnan(u)
+            # Far out, where squares lose digits, distances need not be exact.
+            scaled = np.nan_to_num(u / sigmas).clip(-_FARTHEST, _FARTHEST)
+            squares = scaled * scaled
+            right = [scaled, squares, is_active]
+            left = [scaled, -0.5 * is_active, (log_peaks - 0.5 * squares) * is_active]
+        self._right, self._left = (np.concatenate(parts).T.copy() for parts in (right, left))
 
-    def avoid(self, lot: Lot) -> None:
-        """Count what was picked from a lot as one more kernel of every lot's g.
+    def in_turn(self) -> Iterator[Lot]:
+        """The lots; what was picked from one counts as one more kernel of the later ones' g.
 
         The kernel has the least deviation everywhere, and is not cut at the bounds:
         near enough, because all it has to do is to keep the next ones away. Where a
         hyperparameter is inactive in either the prior stands, whose density is about 1.
         """
-        picked = self._starts[id(lot)] + lot.picked
-        # Only those after it are still to be picked from.
-        later = slice(self._starts[id(lot)] + len(lot.log_g), None)
-        log_kernel = self._right[later] @ self._left[picked]
-        is_elsewhere = (self._options[later] != self._options[picked]).any(axis=1)
-        log_kernel[is_elsewhere] = -np.inf
-        n, log_g = self._n_kernels[later], self._log_g[later]
-        np.logaddexp(log_g + np.log(n), log_kernel, out=log_g)
-        n += 1.0
-        log_g -= np.log(n)
+        n = self._n_candidates
+        for number, lot in enumerate(self._lots):
+            start = number * n
+            sums = self._log_sums[start : start + n]
+            lot.log_g = sums - math.log(lot.drawn.n_kernels + number)
+            yield lot
+            self._avoid(start + lot.picked, start + n)
+
+    def _avoid(self, picked: int, start: int) -> None:
+        """Add a kernel around a candidate to the sums from `start` on."""
+        near = start + (self._kinds[start:] == self._kinds[picked]).nonzero()[0]
+        if near.size:
+            log_kernel = self._right[near] @ self._left[picked]
+            self._log_sums[near] = np.logaddexp(self._log_sums[near], log_kernel)
+
+
+def _numbered(codes: npt.NDArray[np.int64], n_options: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Equal numbers for equal columns, shape (M,).
+
+    Args:
+        codes: shape (O, M), from -1 to n_options - 1 in each row.
+    """
+    numbers, n_numbers = np.zeros(codes.shape[1], dtype=np.int64), 1
+    for own, n in zip(codes, n_options, strict=True):
+        if n_numbers * (n + 1) > _MOST_NUMBERS:
+            numbers = np.unique(numbers, return_inverse=True)[1]
+            n_numbers = len(numbers)
+        numbers = numbers * (n + 1) + own
+        numbers += 1
+        n_numbers *= n + 1
+    return numbers

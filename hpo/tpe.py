@@ -282,15 +282,16 @@ def _pick_one_by_one(
 ) -> list[Pick | None]:
     """Pick from one lot after the other; every pick lowers the scores around it."""
     picks: list[Pick | None] = []
-    crowd = Crowd(lots)
+    history = lots[0].model.history
+    may_repeat = _may_repeat(history.space, history.options)
     proposed: set[Values] = set()
-    for lot in lots:
+    for lot in Crowd(lots).in_turn():
         pick = _pick_from(lot, observations, rng, proposed)
         picks.append(pick)
         if pick is None:
             return picks
-        proposed.add(tuple(pick.values.items()))
-        crowd.avoid(lot)
+        if not may_repeat:
+            proposed.add(tuple(pick.values.items()))
     return picks
 
 

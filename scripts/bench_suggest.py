@@ -43,11 +43,14 @@ OPTUNA_UNIVARIATE = 'optuna tpe {"multivariate": false}'
 PEERS = (OPTUNA_TPE, HYPEROPT_TPE, OPTUNA_UNIVARIATE, OPTUNA_GROUP)
 
 BATCH = 64
-# Suggestions before those that count.
-N_WARM_UP = 3
-# In its turn a library makes so many suggestions in a row. The first one finds the
-# processor's caches full of the others' data; that weighs on short times most.
-BURST = 3
+# Suggestions before those that count: of a new process, and after trials were loaded.
+N_FIRST, N_WARM_UP = 20, 3
+# In its turn a library makes so many suggestions in a row, as a search at work does. The
+# first ones find the processor's caches full of the others' data: that weighs on short
+# times most, up to half as much again.
+BURST = 10
+# Trials are loaded anew before a burst that adds more than this share of them.
+MOST_MORE = 0.05
 # Where a peer takes long, one in a row is enough of it.
 LONG = 10_000
 N_BATCHES = 3
@@ -170,13 +173,16 @@ def measure(case: Case) -> Times:
         clocks = {library: stack.enter_context(Clock(library)) for library in libraries}
         for library, clock in clocks.items():
             clock.load(case.space, case.n_trials)
+            clock.ask_in_turn(N_FIRST if case.n_trials < LONG else 0)
             times.single[library] = []
         for _ in range(case.n_rounds):
             for library, clock in clocks.items():
+                if BURST > MOST_MORE * case.n_trials:
+                    clock.load(case.space, case.n_trials)
                 n_asked = 1 if library != HPO_TPE and case.n_trials >= LONG else BURST
-                times.single[library] += [clock.ask(1) for _ in range(n_asked)]
+                times.single[library] += clock.ask_in_turn(n_asked)
         for _ in range(N_BATCHES):
-            if BATCH > 0.05 * case.n_trials:
+            if BATCH > MOST_MORE * case.n_trials:
                 clocks[HPO_TPE].load(case.space, case.n_trials)
             times.in_batch.append(clocks[HPO_TPE].ask(BATCH) / BATCH)
     return times
@@ -211,8 +217,11 @@ class Clock:
     def load(self, space: str, n_trials: int) -> None:
         """Start over with finished trials, and let the library load what it loads late."""
         self._answer({"load": space, "n": n_trials})
-        for _ in range(N_WARM_UP):
-            self.ask(1)
+        self.ask_in_turn(N_WARM_UP)
+
+    def ask_in_turn(self, n: int) -> list[float]:
+        """Milliseconds of n suggestions, one after the other."""
+        return [self.ask(1) for _ in range(n)]
 
     def ask(self, n: int) -> float:
         """Milliseconds that n suggestions at once take."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hpo import hp
-from hpo.candidates import Crowd, draw_lots
+from hpo.candidates import Crowd, _numbered, draw_lots
 from hpo.space import Space
 from hpo.tree_model import History, Model, Options
 from tests.searches import at_random, search
@@ -58,10 +58,8 @@ def test_every_pick_is_one_more_kernel_for_the_lots_after_it(space):
     n, n_kernels = len(lots[0].log_g), drawn.n_kernels
     expected = [lot.log_g.copy() for lot in lots]
 
-    crowd = Crowd(lots)
-    for number, lot in enumerate(lots):
+    for number, lot in enumerate(Crowd(lots).in_turn()):
         lot.picked = number + 1
-        crowd.avoid(lot)
         for later in range(number + 1, len(lots)):
             kernel = [
                 log_kernel_slowly(history, drawn.points, later * n + c, number * n + lot.picked)
@@ -72,3 +70,15 @@ def test_every_pick_is_one_more_kernel_for_the_lots_after_it(space):
 
     for lot, log_g in zip(lots, expected, strict=True):
         np.testing.assert_allclose(lot.log_g, log_g, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("n_choices", [0, 3, 200])
+def test_equal_options_have_equal_numbers_and_others_have_not(n_choices):
+    rng = np.random.default_rng(0)
+    codes = rng.integers(-1, 2, (n_choices, 40))
+    codes[:, 20:] = codes[:, :20]
+
+    numbers = _numbered(codes, [2] * n_choices)
+
+    is_equal = (codes[:, :, None] == codes[:, None, :]).all(axis=0)
+    np.testing.assert_array_equal(numbers[:, None] == numbers, is_equal)
