@@ -38,14 +38,16 @@ class OptionReader:
 
     def _outline(self, node: Apply, depth: int) -> Any:
         """The node's value, with names in place of what must not be evaluated."""
-        if node in self._harmless:
-            return self._evaluation.value(node)
+        if isinstance(node, Literal):
+            return node.obj
         if depth > MAX_DEPTH:
             raise TooLarge
         if node.name == "pos_args":
             return [self._outline(child, depth + 1) for child in node.pos_args]
         if node.name == "dict" and not node.pos_args:
             return {key: self._outline(child, depth + 1) for key, child in node.named_args}
+        if node in self._harmless:
+            return self._evaluation.value(node)
         if node.name == "switch" and node.pos_args[0] in self._harmless:
             branches = node.pos_args[1:]
             chosen = as_branch(self._evaluation.value(node.pos_args[0]), len(branches))

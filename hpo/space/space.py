@@ -187,9 +187,10 @@ class Space:
             InvalidConfiguration: as for `evaluate`.
         """
         checked = self._checked(values)
-        reader: OptionReader | None = None
+        evaluation = self._evaluation(checked) if self._is_nested else Evaluation()
+        reader = OptionReader(evaluation, self._harmless)
         params: dict[str, Any] = {}
-        for label in self._active(checked):
+        for label in self._active(checked, evaluation):
             if label not in checked:
                 raise InvalidConfiguration(
                     f"the configuration lacks a value for {label!r}, which is active in it"
@@ -200,9 +201,14 @@ class Space:
             elif label in self._constant_options:
                 params[label] = self._constant_options[label][int(value)]
             else:
-                reader = reader or OptionReader(self._evaluation(checked), self._harmless)
                 params[label] = reader.read(options, int(value))
         return params
+
+    @cached_property
+    def _is_nested(self) -> bool:
+        """Whether what is active, or how it is read, depends on several values."""
+        choices = [label for label, each in self.hyperparameters.items() if each.options]
+        return not self.is_flat or len(self._constant_options) < len(choices)
 
     @cached_property
     def _constant_options(self) -> dict[str, list[Any]]:
@@ -235,10 +241,12 @@ class Space:
         known = {self.hyperparameters[label].node: value for label, value in checked.items()}
         return Evaluation({**self._no_values, **known})
 
-    def _active(self, checked: Mapping[str, Any]) -> tuple[str, ...]:
+    def _active(
+        self, checked: Mapping[str, Any], evaluation: Evaluation | None = None
+    ) -> tuple[str, ...]:
         if len(self._regions) == 1:
             return tuple(self.hyperparameters)
-        evaluation = self._evaluation(checked)
+        evaluation = evaluation or self._evaluation(checked)
         active = active_labels(
             self._regions, self.expr, lambda switch: _branch(switch, checked, evaluation)
         )

@@ -42,6 +42,7 @@ Cells = tuple[Floats, Floats, Floats]
 # A slot has no more values than these, and all slots together no more than those.
 MOST_VALUES = 64
 _MOST_COLUMNS = 2048
+# An option of probability 0 may have been tried all the same: its log must be a number.
 LEAST_PROBABILITY = 1e-290
 # For so many sets of cells the kernels are kept.
 _MOST_KEPT = 32
@@ -195,7 +196,8 @@ class Slots:
         axes, other_axes: the same for the discrete axes, counted from 0.
         row: of each column, its slot's place in the codes above the numbers; shape (F,).
         value: of each column, its option or cell; shape (F, 1).
-        p0: of each column of a choice, the option's prior probability; shape (F', 1).
+        p0: of each column of a choice, the option's prior probability, or what stands for
+            0; shape (F', 1).
         n_options: of each such column, how many options its choice has; shape (F', 1).
         lower, upper, middles: of the cells of the slots among the axes, each row filled
             up to the longest; shape (S', V).
@@ -217,8 +219,8 @@ class Slots:
 
     @functools.cached_property
     def log_p0(self) -> Floats:
-        """Its logarithm; a number, even for an option of probability 0."""
-        return np.log(np.maximum(self.p0, LEAST_PROBABILITY))
+        """The logarithm of `p0`."""
+        return np.log(self.p0)
 
     @functools.cached_property
     def own_axes(self) -> slice | Codes:
@@ -269,9 +271,10 @@ class Slots:
             value=np.concatenate([np.arange(0), *(np.arange(sizes[place]) for place in taken)])[
                 :, None
             ],
-            p0=np.concatenate([np.empty(0), *(option_priors[choice] for choice in choices)])[
-                :, None
-            ],
+            p0=np.maximum(
+                np.concatenate([np.empty(0), *(option_priors[choice] for choice in choices)]),
+                LEAST_PROBABILITY,
+            )[:, None],
             n_options=np.repeat(
                 [float(sizes[choice]) for choice in choices], [sizes[choice] for choice in choices]
             )[:, None],

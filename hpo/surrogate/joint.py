@@ -214,11 +214,15 @@ class JointParzen:
     def _add_log_options(self, codes: Codes, terms: Floats) -> None:
         """Add the part of the choices that have no table to `terms` of shape (K, C)."""
         for choice in self.axes.slots.other_choices:
-            p0, options, own = self.axes.option_priors[choice], codes[choice], self.codes[choice]
-            log_hit, log_miss = log_options(p0[options], len(p0) * self.smoothing)
-            log_prior = np.log(np.maximum(p0[options], LEAST_PROBABILITY))
+            all_p0, options, own = (
+                self.axes.option_priors[choice],
+                codes[choice],
+                self.codes[choice],
+            )
+            p0 = np.maximum(all_p0[options], LEAST_PROBABILITY)
+            log_hit, log_miss = log_options(p0, len(all_p0) * self.smoothing)
             log_factor = np.where(own[:, None] == options, log_hit, log_miss)
-            np.copyto(log_factor, log_prior, where=(own < 0)[:, None])
+            np.copyto(log_factor, np.log(p0), where=(own < 0)[:, None])
             terms += np.where(options >= 0, log_factor, 0.0)
 
 
@@ -227,8 +231,7 @@ class JointParzen:
 
 def log_options(p0: Floats, a: Floats | float) -> tuple[Floats, Floats]:
     """log of (4) with and without a hit."""
-    # An option of probability 0 may have been tried all the same: its log must be a number.
-    smooth = a * np.maximum(p0, LEAST_PROBABILITY)
+    smooth = a * p0
     log_sum = np.log(1.0 + a)
     return np.log(1.0 + smooth) - log_sum, np.log(smooth) - log_sum
 

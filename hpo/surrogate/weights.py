@@ -34,14 +34,13 @@ def improvement_weights(below: npt.ArrayLike, threshold: float) -> Floats:
     Returns:
         Shape (n,), mean 1. Equal weights where an improvement is infinite or unknown.
     """
-    losses = np.asarray(below, dtype=np.float64)
-    if not (losses.size and math.isfinite(threshold) and math.isfinite(losses.max())):
-        return np.ones(losses.size)
-    least = float(losses.min())
-    if not math.isfinite(least):
-        return np.ones(losses.size)
+    # A few numbers: Python is faster with them than numpy.
+    losses = np.asarray(below, dtype=np.float64).tolist()
+    if not (losses and math.isfinite(threshold) and all(map(math.isfinite, losses))):
+        return np.ones(len(losses))
     # Halved, because the difference of huge losses is infinite.
-    improvements = np.maximum(0.5 * threshold - 0.5 * losses, _LEAST_IMPROVEMENT)
-    improvements /= max(0.5 * threshold - 0.5 * least, _LEAST_IMPROVEMENT)
-    improvements *= losses.size / improvements.sum()
-    return improvements
+    halves = [max(0.5 * threshold - 0.5 * loss, _LEAST_IMPROVEMENT) for loss in losses]
+    largest = max(halves)
+    shares = [half / largest for half in halves]
+    mean = math.fsum(shares) / len(shares)
+    return np.array([share / mean for share in shares])
