@@ -91,6 +91,19 @@ class CellKernels:
         return np.asarray(log_masses - self._log_inside[axes][:, :, None])
 
 
+def log_masses_inside(
+    lower: Floats, upper: Floats, mus: Floats, sigmas: Floats, low: Floats, high: Floats
+) -> Floats:
+    """Logarithm of a normal's mass between two ends, relative to that between the bounds.
+
+    All arguments broadcast.
+    """
+    ndtr = special().ndtr
+    inside = ndtr((high - mus) / sigmas) - ndtr((low - mus) / sigmas)
+    log_masses = _log_mass((lower - mus) / sigmas, (upper - mus) / sigmas)
+    return np.asarray(log_masses - np.log(inside))
+
+
 def distinct(u: Floats) -> tuple[Floats, Codes]:
     """The different values in each row, NaN apart.
 

@@ -39,8 +39,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hpo.surrogate.axes import LEAST_PROBABILITY, Axes, Points, SlotKernels, summed
+from hpo.surrogate.axes import Axes, Points, summed
 from hpo.surrogate.cells import CellKernels
+from hpo.surrogate.slots import LEAST_PROBABILITY, SlotKernels
 from hpo.surrogate.special import special
 
 __all__ = ["Axes", "JointParzen", "Points", "log_densities", "log_options", "log_sums_exp"]
@@ -70,8 +71,8 @@ class JointParzen:
             continuous axes; shape (4, D - E, K).
         table: log w and the logarithms of (2) to (4), for all that is no slot but has a
             table: what `Points.features` is multiplied with; shape (K, 3 (D - E) + 1 + F).
-        columns: on the discrete axes many trials share a kernel: the column of each
-            trial's; shape (E, K).
+        columns: on the discrete axes many trials share a kernel: which of these each one
+            has; shape (E, K).
         slot_kernels, other_kernels: the kernels on the discrete axes that are slots, and on
             those that are not; None where there are no such axes.
     """
@@ -113,9 +114,7 @@ class JointParzen:
         if self.slot_kernels is not None:
             own = slots.own_axes
             columns = self.columns[own].take(kernels, axis=1)
-            drawn = _draw_cells(
-                self.slot_kernels.cumulative[slots.rows, columns], on_axes[split:][own]
-            )
+            drawn = _draw_cells(self.slot_kernels.cumulative[columns], on_axes[split:][own])
             numbers[own] = drawn
             u[split:][own] = slots.middles[slots.rows, drawn]
         if self.other_kernels is not None:

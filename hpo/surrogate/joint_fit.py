@@ -13,10 +13,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hpo.surrogate.axes import Axes, Points, SlotKernels, Slots
+from hpo.surrogate.axes import Axes, Points
 from hpo.surrogate.bandwidth import LEAST_SIGMA, larger_gap_bandwidths
 from hpo.surrogate.cells import distinct
 from hpo.surrogate.joint import JointParzen, log_options
+from hpo.surrogate.slots import Slots
 from hpo.surrogate.special import special
 
 __all__ = ["fit", "fit_together"]
@@ -83,18 +84,17 @@ def fit_together(
     if slots.choices:
         _put_options(slots, trials.codes, sizes, smoothings, rows[3 * split + 1 : end])
     columns: Codes = np.zeros((len(trials.u) - split, len(shares)), dtype=np.int64)
-    slot_kernels: Sequence[SlotKernels | None] = [None] * len(sizes)
-    own_axes = slots.own_axes
+    of_slots = None
     if slots.axes:
-        slot_kernels, columns[own_axes] = axes.slot_kernels(
-            trials.numbers[own_axes], sizes, least_sigma
-        )
+        of_slots = axes.slot_kernels(least_sigma)
+        columns[slots.own_axes] = of_slots.of_trials(trials.numbers[slots.own_axes], sizes)
+        # Equation (3), a column for each cell.
+        log_masses = of_slots.log_masses[columns[slots.own_axes].T]
+        table[:, end:] = log_masses.reshape(len(table), -1)[:, slots.is_cell]
     fitted, start = [], 0
-    for size, smoothing, of_slots in zip(sizes, smoothings, slot_kernels, strict=True):
+    for size, smoothing in zip(sizes, smoothings, strict=True):
         own, of_others = slice(start, start + size), None
         start += size
-        if of_slots is not None:
-            _put_cells(slots, of_slots, columns[own_axes, own], table[own, end:])
         if slots.other_axes:
             u = trials.u[split:, own][slots.other_axes]
             centres, columns[slots.other_axes, own] = distinct(u)
@@ -162,9 +162,3 @@ def _put_options(
     np.copyto(rows, log_hits, where=own == slots.value[:n_rows])
     # In kernels without an option the prior stands, not a miss.
     np.copyto(rows, slots.log_p0, where=own < 0)
-
-
-def _put_cells(slots: Slots, kernels: SlotKernels, columns: Codes, table: Floats) -> None:
-    """Fill in the log of equation (3) for one mixture, a column for each cell of the slots."""
-    log_masses = kernels.log_masses[slots.rows, columns].swapaxes(0, 1)
-    table[:] = log_masses.reshape(len(table), -1)[:, slots.is_cell]

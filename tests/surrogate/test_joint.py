@@ -275,7 +275,7 @@ def test_the_log_of_a_sum_of_vanishing_terms_is_minus_infinity_and_not_nan():
 @pytest.mark.parametrize("most", [0, 3, 6, 100])
 def test_what_has_a_table_and_what_has_none_say_the_same(monkeypatch, most):
     rng = np.random.default_rng(6)
-    monkeypatch.setattr("hpo.surrogate.axes.MOST_VALUES", most)
+    monkeypatch.setattr("hpo.surrogate.slots.MOST_VALUES", most)
     axes = axes_of(BOUNDED, NORMAL, 4, 9, options=[[0.5, 0.3, 0.2], [0.2] * 5])
 
     def draw(n):
