@@ -138,8 +138,13 @@ def _put_normals(
     precise = 1.0 / sigmas
     centres = mus * precise
     ndtr = special().ndtr
-    ndtr(axes.low[:split] * precise - centres, out=below)
-    ndtr(axes.high[:split] * precise - centres, out=inside)
+    if axes.is_bounded:
+        # By 0 and 1.
+        ndtr(-centres, out=below)
+        ndtr(precise - centres, out=inside)
+    else:
+        ndtr(axes.low[:split] * precise - centres, out=below)
+        ndtr(axes.high[:split] * precise - centres, out=inside)
     inside -= below
     np.multiply(precise, -0.5 * precise, out=rows[:split])
     np.multiply(centres, precise, out=rows[split : 2 * split])
