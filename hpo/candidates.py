@@ -79,7 +79,9 @@ class Candidates:
         else:
             self._deactivate(space)
         self.log_l, self.log_g = log_densities((l, g), points)
-        self.log_thinness = log_thinness(points.u[axes.bounded], g.usual_sigmas[axes.bounded])
+        self.log_thinness = log_thinness(
+            points.u[axes.bounded], g.usual_sigmas[axes.bounded], is_complete=points.is_complete
+        )
         self.n_kernels = len(g.weights) - 1 + model.history.options.prior_weight
 
     def _deactivate(self, space: Space) -> None:

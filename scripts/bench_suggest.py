@@ -221,11 +221,13 @@ class Clock:
 
     def ask_in_turn(self, n: int) -> list[float]:
         """Milliseconds of n suggestions, one after the other."""
-        return [self.ask(1) for _ in range(n)]
+        times: list[float] = self._answer({"ask": 1, "times": n})["ms"]
+        return times
 
     def ask(self, n: int) -> float:
         """Milliseconds that n suggestions at once take."""
-        return float(self._answer({"ask": n})["ms"])
+        (ms,) = self._answer({"ask": n, "times": 1})["ms"]
+        return float(ms)
 
     def _answer(self, command: Mapping[str, Any]) -> dict[str, Any]:
         if self._process.stdin is None or self._process.stdout is None:

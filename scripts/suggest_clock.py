@@ -3,8 +3,9 @@
     python -m scripts.suggest_clock 'hpo tpe'
 
     {"load": "mixed10", "n": 1000}    start over with n finished trials of a space
-    {"ask": 1}                        suggest one more; the answer: {"ms": 0.42}
-    {"ask": 64}                       64 at once; the time of all of them
+    {"ask": 1, "times": 3}            suggest one more, three times; the answer:
+                                      {"ms": [0.42, 0.41, 0.44]}
+    {"ask": 64, "times": 1}           64 at once; the time of all of them
 
 It runs under the Python of the library's house. The finished trials are the same in
 every library. After each answer the suggested trials are finished with a loss, which
@@ -65,7 +66,7 @@ def main(name_text: str) -> None:
         else:
             if library is None:
                 raise SystemExit("load trials before asking")
-            answer = {"ms": _timed(library, command["ask"])}
+            answer = {"ms": [_timed(library, command["ask"]) for _ in range(command["times"])]}
         print(json.dumps(answer), flush=True)
 
 

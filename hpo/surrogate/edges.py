@@ -40,14 +40,19 @@ _WIDTH = 9.0
 _N_TRAPEZIA = 900
 
 
-def log_thinness(u: Floats, sigmas: Floats) -> Floats:
-    """log b, summed over both bounds of all active axes; shape (C,), at most 0."""
+def log_thinness(u: Floats, sigmas: Floats, *, is_complete: bool = False) -> Floats:
+    """log b, summed over both bounds of all active axes; shape (C,), at most 0.
+
+    Args:
+        is_complete: whether all axes are known to be active.
+    """
     distances = np.empty((2, *u.shape))
     np.divide(u, sigmas, out=distances[0])
     np.subtract(1.0 / sigmas, distances[0], out=distances[1])
     grid, log_b = _tabulated()
     thinness = np.interp(distances, grid, log_b)
-    np.copyto(thinness, 0.0, where=distances != distances)
+    if not is_complete:
+        np.copyto(thinness, 0.0, where=np.isnan(distances))
     return np.asarray(thinness.sum(axis=(0, 1)))
 
 
