@@ -90,7 +90,10 @@ class Observations:
         self._order: npt.NDArray[np.int64] | None = None
         self._has_sources = False
         self._has_variances = False
+        self._n_pending = 0
+        # Room for rows that are yet to come, and how many there are.
         self._history: npt.NDArray[np.int64] | None = None
+        self._n_history = 0
         self._sum_of_words = 0
         self._columns: dict[str, npt.NDArray[Any]] = {
             name: np.empty(_FIRST_CAPACITY, dtype) for name, dtype in _COLUMN_TYPES.items()
@@ -134,8 +137,11 @@ class Observations:
             }
         loss_variance = _as_number(trial["result"].get("loss_variance")) if is_ok else math.nan
 
+        is_new = tid not in self._row_of_tid
         row = self._row_for(tid)
         columns = self._columns
+        says_something = is_ok or is_failed or is_stopped or state in OPEN_STATES
+        self._count(row, is_new, says_something, state in OPEN_STATES)
         columns["state"][row] = state
         columns["loss"][row] = loss
         columns["loss_variance"][row] = loss_variance
@@ -148,13 +154,11 @@ class Observations:
             self._has_sources = True
             columns["source_tid"][row] = source_tid
         self._put_values(row, values)
-        says_something = is_ok or is_failed or is_stopped or state in OPEN_STATES
         configuration = _configuration_word(values) if says_something else 0
         word = _trial_word(tid, configuration, is_failed, loss) if says_something else 0
         if is_stopped:
             word = _word(struct.pack("<Qdd", word, report["steps"], partial_loss))
         self._put_words(row, configuration, word)
-        self._history = None
 
     def add_pending(self, tid: Tid, values: Mapping[str, Any]) -> None:
         """Insert the row of a trial that has been chosen but has no document yet.
@@ -181,6 +185,7 @@ class Observations:
             yield
         finally:
             for row in range(n_rows, self._n_rows):
+                self._n_pending -= int(self._columns["is_pending"][row])
                 self._put_words(row, 0, 0)
                 del self._row_of_tid[self._columns["tid"][row]]
             if self._n_rows > n_rows:
@@ -199,6 +204,7 @@ class Observations:
         twin = Observations()
         twin._n_rows, twin._has_sources = len(rows), self._has_sources
         twin._has_variances = self._has_variances
+        twin._n_pending = int(np.count_nonzero(self.is_pending[rows]))
         twin._columns = {name: column[rows] for name, column in self._columns.items()}
         twin._values = {label: column[rows] for label, column in self._values.items()}
         tids = twin._columns["tid"]
@@ -306,6 +312,16 @@ class Observations:
         return self._view("is_failed")
 
     @property
+    def n_pending(self) -> int:
+        """How many trials are NEW or RUNNING."""
+        return self._n_pending
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether the rows are in the order of the tids."""
+        return self._is_sorted
+
+    @property
     def is_pending(self) -> npt.NDArray[np.bool_]:
         """Which trials are NEW or RUNNING, shape (n,)."""
         return self._view("is_pending")
@@ -340,7 +356,8 @@ class Observations:
             else:
                 order = self.order
                 self._history = order[says_something[order]]
-        return self._history
+            self._n_history = len(self._history)
+        return self._history[: self._n_history]
 
     @property
     def configurations(self) -> npt.NDArray[np.uint64]:
@@ -401,6 +418,7 @@ class Observations:
             **self.__dict__,
             "_row_of_tid": dict(self._row_of_tid),
             "_views": {},
+            "_history": None,
             "_columns": {name: array[:n_rows].copy() for name, array in self._columns.items()},
             "_values": {label: array[:n_rows].copy() for label, array in self._values.items()},
         }
@@ -453,6 +471,25 @@ class Observations:
             self._columns[name] = _resized(column, capacity)
         for label, column in self._values.items():
             self._values[label] = _resized(column, capacity)
+
+    def _count(self, row: int, is_new: bool, says_something: bool, is_pending: bool) -> None:
+        """Keep count of what a row is about to change."""
+        columns = self._columns
+        was_pending = not is_new and bool(columns["is_pending"][row])
+        self._n_pending += is_pending - was_pending
+        if self._history is None:
+            return
+        if not is_new:
+            if says_something != bool(columns["configuration"][row]):
+                self._history = None
+        elif not self._is_sorted:
+            self._history = None
+        elif says_something:
+            if self._n_history == len(self._history):
+                room = self._n_history + self._n_history // 8 + _FIRST_CAPACITY
+                self._history = _resized(self._history, room)
+            self._history[self._n_history] = row
+            self._n_history += 1
 
     def _put_words(self, row: int, configuration: int, word: int) -> None:
         words = self._columns["word"]

@@ -229,7 +229,9 @@ def suggest_in_turn(
     todo = list(tids)
     while todo:
         known = known_rows(observations)
-        n_ended = np.count_nonzero(~observations.is_pending[known])
+        n_ended = len(known) - observations.n_pending
+        if observations.has_sources:
+            n_ended = int(np.count_nonzero(~observations.is_pending[known]))
         if n_ended < options.n_startup_jobs:
             picks = [_start(space, observations, todo[0], seed, key, len(known), options)]
         else:

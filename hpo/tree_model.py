@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -107,12 +107,24 @@ class History:
         self._kept = Kept.of(observations, space, self.axes)
         self._tallies: dict[tuple[str, Branch], Tally | None] = {}
         self.rows = known_rows(observations)
-        self._words = observations.configurations[self.rows]
-        self.losses = ranking_losses(observations)[self.rows]
+        self._words = self._of_rows(observations.configurations)
+        self.losses = self._of_rows(ranking_losses(observations))
         if options.noisy or observations.has_variances:
             variances = observations.loss_variances[self.rows]
             if options.noisy or (variances > 0).any():
                 self.losses = self._smoothed(variances)
+
+    def _of_rows(self, column: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A column of the observations in the order of `rows`."""
+        observations = self.observations
+        if observations.is_in_order and len(self.rows) == len(observations):
+            return column
+        return np.asarray(column[self.rows])
+
+    @cached_property
+    def is_pending(self) -> npt.NDArray[np.bool_]:
+        """Which of the trials are yet to end; shape (N,)."""
+        return self._of_rows(self.observations.is_pending)
 
     def choose_branch(self, rng: np.random.Generator) -> Branch:
         """Decide one choice that has hyperparameters in its branches, and those above it."""
@@ -257,12 +269,16 @@ class Model:
         first of the branch: so one more trial changes g little, or not at all.
         """
         limit = self.history.options.max_kernels
-        rest = self.rest
-        if len(rest) <= limit:
-            return rest
-        is_pending = self.history.observations.is_pending[self.history.rows[self._places]]
-        (pending,) = is_pending.nonzero()
-        is_ended = ~(is_pending | self._is_good)
+        if len(self._places) - len(self.good) <= limit:
+            return self.rest
+        is_ended = ~self._is_good
+        pending = np.empty(0, dtype=np.int64)
+        if self.history.observations.n_pending:
+            is_pending = self.history.is_pending
+            if self.decided:
+                is_pending = is_pending[self._places]
+            (pending,) = is_pending.nonzero()
+            is_ended[pending] = False
         # Of those that run, at least the latest half of the limit.
         n_ended = np.count_nonzero(is_ended)
         pending = pending[-max(limit // 2, limit - n_ended) :]

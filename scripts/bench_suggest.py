@@ -53,7 +53,7 @@ BURST = 10
 MOST_MORE = 0.05
 # Where a peer takes long, one in a row is enough of it.
 LONG = 10_000
-N_BATCHES = 3
+N_BATCHES = 9
 
 # hpo should be so many times faster than Optuna, by the number of finished trials,
 FASTER_THAN_OPTUNA: Mapping[int, float] = {100: 6, 1_000: 15, 10_000: 40, 100_000: 100}

@@ -140,6 +140,31 @@ def test_the_order_is_by_tid_whatever_arrives_first(tids):
     assert observations.losses[observations.history].tolist() == list(range(12))
 
 
+STATES = st.sampled_from(
+    [JOB_STATE_NEW, JOB_STATE_RUNNING, JOB_STATE_DONE, JOB_STATE_ERROR, JOB_STATE_CANCEL]
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), STATES, st.integers(0, 3))))
+def test_what_is_counted_on_the_way_is_what_a_look_at_all_rows_finds(updates):
+    observations = Observations()
+    for tid, state, n_provisional in updates:
+        observations.update(trial(tid, state, 1.0, {"x": 0.5}))
+        observations.history  # noqa: B018 - it is kept up to date from its first use on
+        with observations.provisional():
+            for extra in range(n_provisional):
+                observations.add_pending(100 + extra, {"x": 0.5})
+            assert_is_what_the_rows_say(observations)
+        assert_is_what_the_rows_say(observations)
+
+
+def assert_is_what_the_rows_say(observations):
+    rows = [row for row in observations.order if observations.configurations[row]]
+    assert observations.history.tolist() == rows
+    assert observations.n_pending == np.count_nonzero(observations.is_pending)
+    assert observations.last_tid == max(observations.tids)
+
+
 def test_ids_may_be_of_any_hashable_type():
     names = observe(trial("b"), trial("a"))
     mixed = [trial("b"), trial(7), trial((1, 2))]

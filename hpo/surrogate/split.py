@@ -84,6 +84,11 @@ def _in_least_blocks(losses: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.
     blocks = losses[: n_blocks * _BLOCK].reshape(n_blocks, _BLOCK)
     # Each of the n least is the least of its block, or shares it with one that is less.
     leasts = np.fmin.reduce(blocks, axis=1)
-    chosen = np.sort(np.argsort(leasts, kind="stable")[:n])
+    chosen = np.arange(n_blocks)
+    if n < n_blocks:
+        limit = np.partition(leasts, n - 1)[n - 1]
+        # Where fewer blocks have any loss, the limit is NaN: then all blocks are looked at.
+        if limit == limit:
+            (chosen,) = (leasts <= limit).nonzero()
     places = (chosen[:, None] * _BLOCK + np.arange(_BLOCK)).ravel()
     return np.concatenate([places, np.arange(n_blocks * _BLOCK, losses.size)])
