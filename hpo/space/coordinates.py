@@ -101,10 +101,10 @@ class Coordinates:
             first, last = (
                 np.rint(e[discrete] / self._step[discrete]) for e in (self._lowest, self._highest)
             )
-        self._is_countable = np.isfinite(first) & np.isfinite(last)
-        self._first_step = np.where(self._is_countable, first, 0.0)
-        self._countable_step = np.where(self._is_countable, self._step[discrete], np.inf)
-        self._all_countable = bool(self._is_countable.all())
+        is_countable = np.isfinite(first) & np.isfinite(last)
+        self._first_step = np.where(is_countable, first, 0.0)
+        self._countable_step = np.where(is_countable, self._step[discrete], np.inf)
+        self._all_countable = bool(is_countable.all())
 
     def n_narrower(self, width: float) -> int:
         """How many axes, from the first one on, are continuous or have only cells so narrow."""

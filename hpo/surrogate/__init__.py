@@ -9,6 +9,15 @@ checked alone against a closed form.
     parzen        from observations to a mixture: bandwidths and weights
     split         which trials are good
 
+    joint         one kernel for each trial over all hyperparameters: densities and draws
+    joint_fit     such mixtures fitted to trials, several in one pass
+    axes          what they know of hyperparameters and configurations
+    slots, cells  kernels on discrete axes, integrated over few values or many
+    bandwidth     how far a kernel reaches; weights: how much a good trial counts
+    edges         what a mixture lacks next to a bound
+    bandit        which branch of a choice to look into
+    smoothing     losses of a noisy objective
+
     kernels           correlations by distance, with their slopes
     gaussian_process  the posterior: mean, deviation, their gradients; rows that are added
     likelihood        hyperparameters of a kernel, and the likeliest ones

@@ -4,11 +4,8 @@
     C         number of points                                                 scalar
     D, O      number of numeric axes (continuous ones first), of choices        scalars
     E         number of discrete axes, the last E of the D                      scalar
-    S, S'     number of slots: what has few enough different values; of those
-              among the discrete axes                                         scalars
-    F         number of their values together                                  scalar
-    U, V      the most different values of the trials, the most cells, on any
-              of the S'                                                       scalars
+    F         number of values of all slots together (see hpo.surrogate.slots)  scalar
+    V         the most options of any choice                                   scalar
     u         coordinates, NaN where inactive (see hpo.space.coordinates)       (D, C)
     codes     numbers of options, -1 where inactive                            (O, C)
     numbers   numbers of cells on the discrete axes, -1 where inactive         (E, C)
@@ -30,9 +27,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hpo.surrogate.cells import CellKernels
-from hpo.surrogate.slots import LEAST_PROBABILITY, MOST_VALUES, Cells, SlotKernels, Slots, filled
+from hpo.surrogate.slots import MOST_VALUES, Cells, SlotKernels, Slots, filled
 
-__all__ = ["LEAST_PROBABILITY", "MOST_VALUES", "Axes", "Points", "SlotKernels", "Slots", "summed"]
+__all__ = ["MOST_VALUES", "Axes", "Points", "summed"]
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""Kernels on discrete axes: trials share few values, so each is integrated once.
+"""Kernels on discrete axes of too many values for a table: only some cells are integrated.
 
     symbol    meaning                                                         shape
     E         number of discrete axes                                          scalar

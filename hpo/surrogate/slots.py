@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -178,6 +179,7 @@ class SlotKernels:
         self._middles = np.append(slots.middles, np.full((n_slots, 1), np.inf), axis=1)
         self.log_masses = self.cumulative = np.empty((0, n_cells))
         self._recent: Recent[Codes] = Recent(_MOST_KEPT)
+        self._lock = threading.Lock()
         # The first ones are the priors'.
         self._add(slots.rows[:, 0], prior_mus[:, 0], np.ones(n_slots))
 
@@ -232,7 +234,9 @@ class SlotKernels:
         is_new = is_taken & (kernels[:, :, :-1] < 0)
         if is_new.any():
             new = [np.broadcast_to(key, is_taken.shape)[is_new] for key in keys]
-            kernels[:, :, :-1][is_new] = self._kernels[tuple(new)] = self._integrate(*new)
+            # Several searches of one space may run in threads.
+            with self._lock:
+                kernels[:, :, :-1][is_new] = self._kernels[tuple(new)] = self._integrate(*new)
         return kernels
 
     def _integrate(self, rows: Codes, cells: Codes, neighbours: Codes, counts: Codes) -> Codes:
