@@ -45,7 +45,7 @@ from hpo.space import Continuous, Normal, Prior, Space
 __all__ = ["AnnealingAlgo", "Options", "suggest", "suggest_batch", "suggest_values"]
 
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)

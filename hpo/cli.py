@@ -489,10 +489,13 @@ def show_replay(args: argparse.Namespace) -> int:
         for label in dict.fromkeys([*replayed.stored, *replayed.values])
     ]
     _print_table(["label", "stored", "again"], rows, n_left=3)
+    algorithm, version = (replayed.suggested_by[key] for key in ("algorithm", "version"))
     if replayed.is_same:
-        print(f"the same, by {replayed.suggested_by['algorithm']}")
+        print(f"the same, by {algorithm}")
         return EXIT_OK
     print(f"differs in {', '.join(replayed.differing)}")
+    if version != replayed.version:
+        print(f"version {version} of {algorithm} suggested it; this is version {replayed.version}")
     return EXIT_NOTHING
 
 

@@ -60,7 +60,7 @@ __all__ = ["Options", "suggest", "suggest_values"]
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
 
-VERSION = 1
+VERSION = 2
 
 # So many of the latest states are kept, for results that come out of order.
 _SNAPSHOTS_KEPT = 16

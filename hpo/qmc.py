@@ -30,7 +30,7 @@ from hpo.space import Prior, Space
 
 __all__ = ["suggest", "suggest_values"]
 
-VERSION = 1
+VERSION = 2
 
 _KNOWN_OPTIONS = ("method", "scramble")
 

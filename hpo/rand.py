@@ -15,7 +15,7 @@ from hpo.space import Space
 
 __all__ = ["as_columns", "suggest", "suggest_batch", "suggest_values"]
 
-VERSION = 1
+VERSION = 2
 
 Columns = dict[str, list[Any]]
 

@@ -47,6 +47,8 @@ class Replayed:
         stored, values: {label: value} of its active hyperparameters; a choice by index.
         params: `values` as people read them.
         suggested_by: what the document says of where it came from.
+        version: of the algorithm that computed `values`; that of `stored` is in
+            `suggested_by`, and another version may choose otherwise.
     """
 
     tid: Tid
@@ -54,6 +56,7 @@ class Replayed:
     values: Mapping[str, Any]
     params: Mapping[str, Any]
     suggested_by: Record
+    version: int
 
     @property
     def is_same(self) -> bool:
@@ -81,9 +84,10 @@ def replay(trials: Trials, tid: Tid, space: Any = None) -> Replayed:
     """
     document, record = record_of(trials, tid, _ALGORITHMS)
     searched = space_of(trials, document) if space is None else as_space(space)
-    values = _ALGORITHMS[record["algorithm"]](searched, trials, tid, record)
+    algorithm = record["algorithm"]
+    values = _ALGORITHMS[algorithm](searched, trials, tid, record)
     stored = active_values(document)
-    return Replayed(tid, stored, values, searched.params(values), record)
+    return Replayed(tid, stored, values, searched.params(values), record, _VERSIONS[algorithm])
 
 
 def record_of(trials: Trials, tid: Tid, algorithms: Collection[str]) -> tuple[Document, Record]:
@@ -255,4 +259,14 @@ _ALGORITHMS: dict[str, Callable[[Space, Any, Tid, Record], dict[str, Any]]] = {
     "grid": _by_grid,
     "anneal": _by_anneal,
     "cma": _by_cma,
+}
+
+_VERSIONS = {
+    "tpe": tpe.VERSION,
+    "rand": rand.VERSION,
+    "qmc": qmc.VERSION,
+    "gp": gp.VERSION,
+    "grid": grid.VERSION,
+    "anneal": anneal.VERSION,
+    "cma": cma.VERSION,
 }

@@ -64,7 +64,7 @@ __all__ = ["Options", "Pick", "hyperopt_suggest", "suggest", "suggest_in_turn", 
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 
 # In this share of suggestions l is wide, so that a many-peaked function is not
 # searched around its first good peak alone.

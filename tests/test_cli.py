@@ -215,6 +215,13 @@ def test_replay_computes_a_suggestion_again_and_tells_when_it_was_altered(hpo, s
     assert code == 1
     assert out.splitlines()[-1] == "differs in n"
 
+    # What an older hpo suggested may come out otherwise now.
+    store.jobs.update_one({"tid": last}, {"$set": {"suggested_by.version": 0}})
+    _, out, _ = hpo("replay", "digits", str(last))
+    *_, told, why = out.splitlines()
+    assert told == "differs in n"
+    assert re.fullmatch(r"version 0 of \w+ suggested it; this is version \d", why), why
+
 
 def test_an_experiment_that_does_not_exist_is_answered_with_the_one_meant(hpo, store):
     insert(store, "digits", [0.5])
