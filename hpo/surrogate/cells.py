@@ -142,7 +142,8 @@ def _log_mass(a: Floats, b: Floats) -> Floats:
     phi_right = ndtr(right)
     masses = phi_right - ndtr(left)
     is_imprecise = masses <= _LEAST_SHARE * phi_right
-    with np.errstate(divide="ignore"):
+    # A difference of equal values may be rounded to less than 0.
+    with np.errstate(divide="ignore", invalid="ignore"):
         log_masses: Floats = np.log(masses)
     if is_imprecise.any():
         log_masses[is_imprecise] = truncnorm.log_mass(left[is_imprecise], right[is_imprecise])
