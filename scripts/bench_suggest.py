@@ -53,7 +53,6 @@ BURST = 10
 MOST_MORE = 0.05
 # Where a peer takes long, one in a row is enough of it.
 LONG = 10_000
-N_BATCHES = 9
 
 # hpo should be so many times faster than Optuna, by the number of finished trials,
 FASTER_THAN_OPTUNA: Mapping[int, float] = {100: 6, 1_000: 15, 10_000: 40, 100_000: 100}
@@ -181,7 +180,7 @@ def measure(case: Case) -> Times:
                     clock.load(case.space, case.n_trials)
                 n_asked = 1 if library != HPO_TPE and case.n_trials >= LONG else BURST
                 times.single[library] += clock.ask_in_turn(n_asked)
-        for _ in range(N_BATCHES):
+            # In the same minute, because it is compared with those one by one.
             if BATCH > MOST_MORE * case.n_trials:
                 clocks[HPO_TPE].load(case.space, case.n_trials)
             times.in_batch.append(clocks[HPO_TPE].ask(BATCH) / BATCH)
