@@ -243,10 +243,8 @@ class Coordinates:
 
         Exact on linear axes, 0 on continuous ones; a guess of 0 where cells differ.
         """
-        with np.errstate(divide="ignore", over="ignore"):
-            width = 0.5 * self._step / (self._end - self._origin)
-        usable = (self._step > 0) & ~self._is_log[:, None] & np.isfinite(width)
-        return np.where(usable, np.minimum(width, 0.5), 0.0)
+        widths = np.array([[self._cell_widths[name]] for name in self.numeric]).reshape(-1, 1)
+        return np.where(np.isfinite(widths), np.minimum(0.5 * widths, 0.5), 0.0)
 
     # --- choices ---
 

@@ -175,6 +175,10 @@ def test_half_a_cell_is_half_the_step_on_a_linear_axis_and_nothing_on_others():
     }  # fmt: skip
 
 
+def test_half_a_cell_is_a_guess_of_nothing_where_only_scipy_knows_the_cells():
+    assert coordinates(as_apply(stats.poisson(4.0))).half_cell.tolist() == [[0.0]]
+
+
 # --- what is on which axis ---------------------------------------------------------------
 
 
