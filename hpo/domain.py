@@ -257,18 +257,12 @@ class Domain:
             document["objective"] = self.objective
 
     def _misc(self, tid: Tid, active: Mapping[str, Any]) -> dict[str, Any]:
-        if len(active) == len(self.params):
-            idxs: dict[str, list[Any]] = {label: [tid] for label in self.params}
-            vals: dict[str, list[Any]] = {label: [active[label]] for label in self.params}
-        else:
-            idxs = {label: [tid] if label in active else [] for label in self.params}
-            vals = {label: [active[label]] if label in active else [] for label in self.params}
         return {
             "tid": tid,
             "cmd": self.cmd,
             "workdir": self.workdir,
-            "idxs": idxs,
-            "vals": vals,
+            "idxs": {label: [tid] if label in active else [] for label in self.params},
+            "vals": {label: [active[label]] if label in active else [] for label in self.params},
         }
 
     # --- reading results, as hyperopt's algorithms do ---

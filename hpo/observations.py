@@ -357,7 +357,7 @@ class Observations:
                 order = self.order
                 self._history = order[says_something[order]]
             self._n_history = len(self._history)
-        return self._history[: self._n_history]
+        return _read_only(self._history[: self._n_history])
 
     @property
     def configurations(self) -> npt.NDArray[np.uint64]:

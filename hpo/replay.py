@@ -84,10 +84,10 @@ def replay(trials: Trials, tid: Tid, space: Any = None) -> Replayed:
     """
     document, record = record_of(trials, tid, _ALGORITHMS)
     searched = space_of(trials, document) if space is None else as_space(space)
-    algorithm = record["algorithm"]
-    values = _ALGORITHMS[algorithm](searched, trials, tid, record)
+    version, compute = _ALGORITHMS[record["algorithm"]]
+    values = compute(searched, trials, tid, record)
     stored = active_values(document)
-    return Replayed(tid, stored, values, searched.params(values), record, _VERSIONS[algorithm])
+    return Replayed(tid, stored, values, searched.params(values), record, version)
 
 
 def record_of(trials: Trials, tid: Tid, algorithms: Collection[str]) -> tuple[Document, Record]:
@@ -251,22 +251,13 @@ def _by_cma(space: Space, trials: Trials, tid: Tid, record: Record) -> dict[str,
     )
 
 
-_ALGORITHMS: dict[str, Callable[[Space, Any, Tid, Record], dict[str, Any]]] = {
-    "tpe": _by_tpe,
-    "rand": _by_rand,
-    "qmc": _by_qmc,
-    "gp": _by_gp,
-    "grid": _by_grid,
-    "anneal": _by_anneal,
-    "cma": _by_cma,
-}
-
-_VERSIONS = {
-    "tpe": tpe.VERSION,
-    "rand": rand.VERSION,
-    "qmc": qmc.VERSION,
-    "gp": gp.VERSION,
-    "grid": grid.VERSION,
-    "anneal": anneal.VERSION,
-    "cma": cma.VERSION,
+# Each algorithm that can be asked again: its version, and how.
+_ALGORITHMS: dict[str, tuple[int, Callable[[Space, Any, Tid, Record], dict[str, Any]]]] = {
+    "tpe": (tpe.VERSION, _by_tpe),
+    "rand": (rand.VERSION, _by_rand),
+    "qmc": (qmc.VERSION, _by_qmc),
+    "gp": (gp.VERSION, _by_gp),
+    "grid": (grid.VERSION, _by_grid),
+    "anneal": (anneal.VERSION, _by_anneal),
+    "cma": (cma.VERSION, _by_cma),
 }

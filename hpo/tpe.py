@@ -32,7 +32,6 @@ in `hpo.surrogate`. The univariate estimator of hyperopt is `hyperopt_suggest`.
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
@@ -128,7 +127,7 @@ def suggest(
     """
     reject_unknown_options("tpe.suggest", unknown, _KNOWN_OPTIONS)
     is_noisy = domain.noisy if noisy is None else noisy
-    options = _checked_options(
+    options = Options(
         prior_weight, n_startup_jobs, n_EI_candidates, gamma,
         below_fraction, least_sigma, max_kernels, bool(is_noisy),
     )  # fmt: skip
@@ -142,14 +141,12 @@ def suggest(
     if any(tid in observations for tid in new_ids):
         # Proposals for trials that exist already must not overwrite them.
         observations = observations.copy()
-    picks = suggest_in_turn(
-        domain.space, observations, new_ids, seed_word, options, domain.search_seed
-    )
-    if len(new_ids) > 1:
-        with observations.provisional():
-            chosen = list(picks)
-    else:
-        chosen = list(picks)
+    with observations.provisional():
+        chosen = list(
+            suggest_in_turn(
+                domain.space, observations, new_ids, seed_word, options, domain.search_seed
+            )
+        )
     n = len(chosen)
     if n < len(new_ids):
         logger.info("%s", SpaceExhausted(len(observations.history) + n))
@@ -159,15 +156,6 @@ def suggest(
     )  # fmt: skip
     return documents
 
-
-def _checked_options(*values: Any) -> Options:
-    try:
-        return _kept_options(*values)
-    except TypeError:  # something that cannot be hashed, and is no option's value either
-        return Options(*values)
-
-
-_kept_options = functools.lru_cache(maxsize=32, typed=True)(Options)
 
 _KNOWN_OPTIONS = (
     "prior_weight", "n_startup_jobs", "n_EI_candidates", "gamma", "verbose",
@@ -229,9 +217,9 @@ def suggest_in_turn(
     todo = list(tids)
     while todo:
         known = known_rows(observations)
-        n_ended = len(known) - observations.n_pending
-        if observations.has_sources:
-            n_ended = int(np.count_nonzero(~observations.is_pending[known]))
+        n_ended = len(known)
+        if observations.n_pending:
+            n_ended -= int(np.count_nonzero(observations.is_pending[known]))
         if n_ended < options.n_startup_jobs:
             picks = [_start(space, observations, todo[0], seed, key, len(known), options)]
         else:

@@ -59,6 +59,15 @@ def test_a_seed_sequence_is_the_integer_it_was_made_of():
     assert first_number((1, 2)) == first_number([1, 2]) != first_number([2, 1])
 
 
+def test_a_suggestions_generator_has_children_that_can_be_repeated():
+    first, second, again = (
+        [float(child.random()) for child in suggestion_rng(seed, 3).spawn(2)] for seed in (7, 8, 7)
+    )
+
+    assert first == again
+    assert len({*first, *second, suggestion_rng(7, 3).random()}) == 5
+
+
 def test_children_of_a_seed_sequence_are_independent():
     children = np.random.SeedSequence(7).spawn(3)
 

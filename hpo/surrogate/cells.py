@@ -4,7 +4,6 @@
     E         number of discrete axes                                          scalar
     n         number of trials                                                 scalar
     U         the most different values on any axis                            scalar
-    V         the most cells of any axis                                       scalar
     C         number of cells asked for                                        scalar
     column    of each trial its kernel, 0 where inactive                       (E, n)
 
@@ -14,8 +13,6 @@ of its row is the prior's, too.
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 import numpy.typing as npt
 
@@ -23,7 +20,7 @@ from hpo.surrogate import truncnorm
 from hpo.surrogate.bandwidth import ascending_bandwidths, flat_order, least_sigmas
 from hpo.surrogate.special import special
 
-__all__ = ["CellKernels", "distinct"]
+__all__ = ["CellKernels", "distinct", "log_masses_inside"]
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -31,7 +28,6 @@ Codes = npt.NDArray[np.int64]
 # A difference of two values of Phi that is a smaller share of them has lost digits, and
 # is computed with more care.
 _LEAST_SHARE = 1e-5
-_ALL = slice(None)
 
 
 class CellKernels:
@@ -56,39 +52,27 @@ class CellKernels:
             self.sigmas[:, 1:] = ascending_bandwidths(values, least_sigmas(n_values, least))
         self._low, self._high = low, high
 
-    @functools.cached_property
-    def _log_inside(self) -> Floats:
-        """log of the mass inside the bounds, (E, U + 1)."""
-        ndtr = special().ndtr
-        inside = ndtr((self._high - self.mus) / self.sigmas)
-        inside -= ndtr((self._low - self.mus) / self.sigmas)
-        return np.asarray(np.log(inside))
-
-    def log_masses(
-        self,
-        lower: Floats,
-        upper: Floats,
-        u: Floats | None = None,
-        axes: slice | Codes = _ALL,
-    ) -> Floats:
+    def log_masses(self, lower: Floats, upper: Floats, u: Floats, axes: Codes) -> Floats:
         """Logarithm of each kernel's mass in cells, relative to that inside the bounds.
 
         Args:
-            lower, upper: ends of the cells, shape (E, C).
+            lower, upper: ends of the cells, shape (E', C).
             u: the values themselves. Where the ends of a cell are one number, because far
                 from 0 a float cannot tell them apart, the density there stands in.
-            axes: to which axes the E rows belong; default all.
+            axes: to which axes the E' rows belong.
 
         Returns:
-            Shape (E, U + 1, C).
+            Shape (E', U + 1, C).
         """
         mus, sigmas = self.mus[axes][:, :, None], self.sigmas[axes][:, :, None]
-        log_masses = _log_mass((lower[:, None] - mus) / sigmas, (upper[:, None] - mus) / sigmas)
+        low, high = self._low[axes][:, :, None], self._high[axes][:, :, None]
+        log_masses = log_masses_inside(lower[:, None], upper[:, None], mus, sigmas, low, high)
         is_point = lower == upper
-        if u is not None and is_point.any():
+        if is_point.any():
             densities = -0.5 * ((u[:, None] - mus) / sigmas) ** 2 - np.log(sigmas)
+            densities -= _log_inside(mus, sigmas, low, high)
             np.copyto(log_masses, densities, where=is_point[:, None])
-        return np.asarray(log_masses - self._log_inside[axes][:, :, None])
+        return log_masses
 
 
 def log_masses_inside(
@@ -98,10 +82,14 @@ def log_masses_inside(
 
     All arguments broadcast.
     """
-    ndtr = special().ndtr
-    inside = ndtr((high - mus) / sigmas) - ndtr((low - mus) / sigmas)
     log_masses = _log_mass((lower - mus) / sigmas, (upper - mus) / sigmas)
-    return np.asarray(log_masses - np.log(inside))
+    return np.asarray(log_masses - _log_inside(mus, sigmas, low, high))
+
+
+def _log_inside(mus: Floats, sigmas: Floats, low: Floats, high: Floats) -> Floats:
+    # The centre lies inside the bounds, so neither Phi can be deep in the wrong tail.
+    ndtr = special().ndtr
+    return np.asarray(np.log(ndtr((high - mus) / sigmas) - ndtr((low - mus) / sigmas)))
 
 
 def distinct(u: Floats) -> tuple[Floats, Codes]:

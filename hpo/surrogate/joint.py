@@ -55,6 +55,7 @@ _LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 _FAR = 20.0
 # Stands in for the logarithm of 0, where that must not be infinite.
 _LOWEST = -1e308
+# Terms of a sum that are smaller than the greatest by this much, in logarithms, or more.
 _NEGLIGIBLE = -700.0
 
 
@@ -69,8 +70,9 @@ class JointParzen:
         codes: of each kernel's options, -1 for the prior; shape (O, K).
         normals: m, s, and each kernel's mass below and inside the bounds, on the
             continuous axes; shape (4, D - E, K).
-        table: log w and the logarithms of (2) to (4), for all that is no slot but has a
-            table: what `Points.features` is multiplied with; shape (K, 3 (D - E) + 1 + F).
+        table: what `Points.features` is multiplied with: the coefficients of log (2), log w,
+            and (3) and (4) in logarithms for every value of the slots; shape
+            (K, 3 (D - E) + 1 + F).
         columns: on the discrete axes many trials share a kernel: which of these each one
             has; shape (E, K).
         slot_kernels, other_kernels: the kernels on the discrete axes that are slots, and on

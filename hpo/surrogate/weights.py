@@ -39,8 +39,8 @@ def improvement_weights(below: npt.ArrayLike, threshold: float) -> Floats:
     if not (losses and math.isfinite(threshold) and all(map(math.isfinite, losses))):
         return np.ones(len(losses))
     # Halved, because the difference of huge losses is infinite.
-    halves = [max(0.5 * threshold - 0.5 * loss, _LEAST_IMPROVEMENT) for loss in losses]
-    largest = max(halves)
-    shares = [half / largest for half in halves]
+    improvements = [max(0.5 * threshold - 0.5 * loss, _LEAST_IMPROVEMENT) for loss in losses]
+    largest = max(improvements)
+    shares = [improvement / largest for improvement in improvements]
     mean = math.fsum(shares) / len(shares)
     return np.array([share / mean for share in shares])
