@@ -41,7 +41,7 @@ import numpy.typing as npt
 
 from hpo.surrogate.axes import Axes, Points, summed
 from hpo.surrogate.cells import CellKernels
-from hpo.surrogate.slots import LEAST_PROBABILITY, SlotKernels
+from hpo.surrogate.slots import LEAST_PROBABILITY
 from hpo.surrogate.special import special
 
 __all__ = ["Axes", "JointParzen", "Points", "log_densities", "log_options", "log_sums_exp"]
@@ -74,9 +74,10 @@ class JointParzen:
             and (3) and (4) in logarithms for every value of the slots; shape
             (K, 3 (D - E) + 1 + F).
         columns: on the discrete axes many trials share a kernel: which of these each one
-            has; shape (E, K).
-        slot_kernels, other_kernels: the kernels on the discrete axes that are slots, and on
-            those that are not; None where there are no such axes.
+            has; on slots known by the number of its cell, -1 for the prior; shape (E, K).
+        slot_kernels: the kernels on the discrete axes that are slots, as
+            `SlotKernels.of_trials` returns them; None where there are no such axes.
+        other_kernels: those on the discrete axes that are no slots, or None.
     """
 
     axes: Axes
@@ -86,7 +87,7 @@ class JointParzen:
     normals: Floats
     table: Floats
     columns: Codes
-    slot_kernels: SlotKernels | None
+    slot_kernels: Floats | None
     other_kernels: CellKernels | None
 
     @functools.cached_property
@@ -94,6 +95,12 @@ class JointParzen:
         """Median of the kernels' deviations on each continuous axis, shape (D - E, 1)."""
         middle = len(self.weights) // 2
         return np.partition(self.normals[1], middle, axis=1)[:, middle : middle + 1]
+
+    @functools.cached_property
+    def _cumulative(self) -> Floats | None:
+        """The masses of `slot_kernels`, to be searched for random numbers."""
+        kernels = self.slot_kernels
+        return None if kernels is None else self.axes.slots.cumulative(kernels)
 
     # --- drawing ---
 
@@ -113,10 +120,10 @@ class JointParzen:
             normals = self.normals.take(kernels, axis=2)
             _draw_normals(normals, on_axes[:split], axes.low[:split], axes.high[:split], u[:split])
         numbers: Codes = np.full((len(u) - split, n_samples), -1)
-        if self.slot_kernels is not None:
+        if self._cumulative is not None:
             own = slots.own_axes
             columns = self.columns[own].take(kernels, axis=1)
-            drawn = _draw_cells(self.slot_kernels.cumulative[columns], on_axes[split:][own])
+            drawn = _draw_cells(self._cumulative[slots.rows, columns], on_axes[split:][own])
             numbers[own] = drawn
             u[split:][own] = slots.middles[slots.rows, drawn]
         if self.other_kernels is not None:

@@ -78,30 +78,31 @@ def fit_together(
     rows = table.T
     if split:
         _put_normals(axes, trials, sizes, least_sigma, normals, rows[: 3 * split])
-    with np.errstate(divide="ignore"):
-        np.log(shares, out=rows[3 * split])
+    rows[3 * split] = -np.inf
+    np.log(shares, out=rows[3 * split], where=shares > 0.0)
     end = 3 * split + 1 + len(slots.p0)
     if slots.choices:
         _put_options(slots, trials.codes, sizes, smoothings, rows[3 * split + 1 : end])
     columns: Codes = np.zeros((len(trials.u) - split, len(shares)), dtype=np.int64)
-    of_slots = None
+    of_slots: Sequence[Floats | None] = [None] * len(sizes)
     if slots.axes:
-        of_slots = axes.slot_kernels(least_sigma)
-        columns[slots.own_axes] = of_slots.of_trials(trials.numbers[slots.own_axes], sizes)
-        # Equation (3), a column for each cell.
-        log_masses = of_slots.log_masses[columns[slots.own_axes].T]
-        table[:, end:] = log_masses.reshape(len(table), -1)[:, slots.is_cell]
+        numbers = columns[slots.own_axes] = trials.numbers[slots.own_axes]
+        of_slots = axes.slot_kernels(least_sigma).of_trials(numbers, sizes)
     fitted, start = [], 0
-    for size, smoothing in zip(sizes, smoothings, strict=True):
+    for size, smoothing, log_masses in zip(sizes, smoothings, of_slots, strict=True):
         own, of_others = slice(start, start + size), None
         start += size
+        if log_masses is not None:
+            # Equation (3), a column for each cell.
+            cells = log_masses[slots.rows.T, columns[slots.own_axes, own].T]
+            table[own, end:] = cells.reshape(size, -1)[:, slots.is_cell]
         if slots.other_axes:
             u = trials.u[split:, own][slots.other_axes]
             centres, columns[slots.other_axes, own] = distinct(u)
             of_others = axes.cell_kernels(slots.other_axes, centres, least_sigma)
         mixture = JointParzen(
             axes, shares[own], smoothing, trials.codes[:, own], normals[:, :, own],
-            table[own], columns[:, own], of_slots, of_others,
+            table[own], columns[:, own], log_masses, of_others,
         )  # fmt: skip
         fitted.append(mixture)
     return fitted

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 __all__ = ["Recent"]
 
 V = TypeVar("V")
+
+_ABSENT = object()
 
 
 class Recent(Generic[V]):
@@ -40,7 +42,12 @@ class Recent(Generic[V]):
             make: gives the values for some of the keys, told by their places.
         """
         kept = self._values
-        found = {key: kept.pop(key) for key in keys if key in kept}
+        found: dict[Hashable, Any] = {}
+        for key in keys:
+            # In one step, because several threads may ask at once.
+            value = kept.pop(key, _ABSENT)
+            if value is not _ABSENT:
+                found[key] = value
         lacking = [place for place, key in enumerate(keys) if key not in found]
         if lacking:
             made = make(lacking)

@@ -4,26 +4,23 @@
     S'        number of slots among the discrete axes                          scalar
     V         the most cells of any of them                                    scalar
     F, F'     number of values of all slots, of those that are choices          scalars
-    R         number of kernels that were needed so far                        scalar
     n         number of trials                                                 scalar
 
-A kernel on such an axis is known by the cell it is around, the neighbour that its deviation
-reaches to, and, while these are few, how many cells are taken (`hpo.surrogate.bandwidth`).
-There are not many such kernels and all experiments on the space share them, so each is
-integrated over all cells once.
+Which kernels a set of trials has on such an axis is known by which cells are taken
+(`hpo.surrogate.bandwidth`). Of the many trials that are not good one more seldom takes a
+new cell, so the kernels that were integrated last are kept.
 """
 
 from __future__ import annotations
 
 import functools
-import math
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from hpo.surrogate.bandwidth import ascending_bandwidths, least_sigmas
 from hpo.surrogate.cells import log_masses_inside
 from hpo.surrogate.recent import Recent
 
@@ -39,7 +36,7 @@ MOST_VALUES = 64
 _MOST_COLUMNS = 2048
 # An option of probability 0 may have been tried all the same: its log must be a number.
 LEAST_PROBABILITY = 1e-290
-# For so many sets of taken cells it is kept which kernels they need.
+# The kernels of so many sets of taken cells are kept.
 _MOST_KEPT = 32
 
 
@@ -98,6 +95,17 @@ class Slots:
     def is_from_last(self) -> npt.NDArray[np.bool_]:
         """Which cells are an axis' last one, or none of its own; shape (S', V)."""
         return np.arange(self.middles.shape[1]) >= self._lengths - 1
+
+    def cumulative(self, log_masses: Floats) -> Floats:
+        """Masses, summed from the first cell on; infinite from the last one on.
+
+        Args:
+            log_masses: of kernels in all cells, shape (S', kernels, V).
+        """
+        sums = np.exp(log_masses).cumsum(axis=2)
+        # The last cell takes what rounding left over.
+        np.copyto(sums, np.inf, where=self.is_from_last[:, None])
+        return sums
 
     @functools.cached_property
     def _lengths(self) -> Codes:
@@ -159,103 +167,54 @@ class SlotKernels:
         prior_mus: centre of the prior on each of them, shape (S', 1).
         low, high: bounds of the coordinates, shape (S', 1).
         least: no deviation is smaller, shape (S', 1).
-
-    Attributes:
-        log_masses: of each kernel in each cell; shape (R, V).
-        cumulative: the masses, summed from the first cell on; infinite from the last one
-            on. Same shape.
     """
 
     def __init__(
         self, slots: Slots, prior_mus: Floats, low: Floats, high: Floats, least: Floats
     ) -> None:
-        n_slots, n_cells = slots.middles.shape
         self._slots, self._low, self._high, self._least = slots, low, high, least
-        # From so many taken cells on their number has no say in a deviation.
-        self._most_counted = min(n_cells, math.ceil(least.min() ** -0.5))
-        # Of each axis, cell, neighbour (the last one is nobody) and number of taken cells.
-        shape = n_slots, n_cells, n_cells + 1, self._most_counted + 1
-        self._kernels = np.full(shape, -1, dtype=np.int32)
-        self._middles = np.append(slots.middles, np.full((n_slots, 1), np.inf), axis=1)
-        self.log_masses = self.cumulative = np.empty((0, n_cells))
-        self._recent: Recent[Codes] = Recent(_MOST_KEPT)
-        self._lock = threading.Lock()
-        # The first ones are the priors'.
-        self._add(slots.rows[:, 0], prior_mus[:, 0], np.ones(n_slots))
+        # Behind the cells stands the prior, which is nobody's neighbour.
+        self._centres = np.append(slots.middles, prior_mus, axis=1)
+        self._positions = np.append(slots.middles, np.full(prior_mus.shape, np.nan), axis=1)
+        self._recent: Recent[Floats] = Recent(_MOST_KEPT)
 
-    def of_trials(self, numbers: Codes, sizes: Sequence[int]) -> Codes:
-        """Which kernel each trial has on each axis, for several sets of trials.
+    def of_trials(self, numbers: Codes, sizes: Sequence[int]) -> list[Floats]:
+        """The kernels of several sets of trials, one around each cell that is taken.
 
         Args:
             numbers: of each trial the cell, -1 where inactive; shape (S', n).
             sizes: how many trials each set has; they stand side by side.
 
         Returns:
-            Rows of `log_masses`; shape (S', n).
+            For each set the logarithms of the kernels' masses in all cells, shape
+            (S', V + 1, V): of the kernel around each taken cell, at the end of the prior's;
+            meaningless elsewhere.
         """
         sets, rows = np.arange(len(sizes)).repeat(sizes), self._slots.rows
-        # One more column gathers the trials in which an axis is inactive.
-        is_taken = np.zeros((len(sizes), len(rows), self.log_masses.shape[1] + 1), np.bool_)
+        is_taken = np.zeros((len(sizes), *self._centres.shape), np.bool_)
         is_taken[sets, rows, numbers] = True
-        kernels = self._recent.get_all(
+        # Where no trial is inactive, the prior is needed all the same.
+        is_taken[:, :, -1] = True
+        return self._recent.get_all(
             [own.tobytes() for own in is_taken],
-            lambda lacking: list(self._of_cells(is_taken[lacking][:, :, :-1])),
+            lambda lacking: [self._integrated(is_taken[place]) for place in lacking],
         )
-        return np.array(kernels)[sets, rows, numbers]
 
-    def _of_cells(self, is_taken: npt.NDArray[np.bool_]) -> Codes:
-        """Which kernel is around each taken cell, for several sets.
+    def _integrated(self, is_taken: npt.NDArray[np.bool_]) -> Floats:
+        """Kernels around the taken cells, as `of_trials` returns them.
 
         Args:
-            is_taken: shape (sets, S', V).
-
-        Returns:
-            Shape (sets, S', V + 1), the prior's at the end; meaningless where not taken.
+            is_taken: shape (S', V + 1).
         """
-        n_cells, rows, middles = is_taken.shape[2], self._slots.rows, self._slots.middles
-        cells = np.arange(n_cells)
-        # The neighbours on either side, where the last column of `_middles` is nobody.
-        left, right = np.full((2, *is_taken.shape), n_cells)
-        last = np.maximum.accumulate(np.where(is_taken, cells, -1), axis=2)
-        left[:, :, 1:] = last[:, :, :-1]
-        following = np.where(is_taken, cells, n_cells)[:, :, ::-1]
-        right[:, :, :-1] = np.minimum.accumulate(following, axis=2)[:, :, -2::-1]
-        to_left, to_right = (
-            middles - self._middles[rows, left],
-            self._middles[rows, right] - middles,
-        )
-        # Nobody is at infinity, and nearer than anybody.
-        to_right[right == n_cells] = -np.inf
-        neighbours = np.where(to_right > to_left, right, left)
-        counts = np.minimum(is_taken.sum(axis=2, keepdims=True), self._most_counted)
-        keys = rows, cells, neighbours, counts
-        kernels = np.empty((*is_taken.shape[:2], n_cells + 1), dtype=np.int64)
-        kernels[:, :, :-1], kernels[:, :, -1:] = self._kernels[keys], rows
-        is_new = is_taken & (kernels[:, :, :-1] < 0)
-        if is_new.any():
-            new = [np.broadcast_to(key, is_taken.shape)[is_new] for key in keys]
-            # Several searches of one space may run in threads.
-            with self._lock:
-                kernels[:, :, :-1][is_new] = self._kernels[tuple(new)] = self._integrate(*new)
-        return kernels
-
-    def _integrate(self, rows: Codes, cells: Codes, neighbours: Codes, counts: Codes) -> Codes:
-        """Add kernels, told by their keys; shape (r,) each."""
-        mus = self._middles[rows, cells]
-        gaps = np.abs(self._middles[rows, neighbours] - mus)
-        # Whoever has no neighbour has the greatest deviation.
-        sigmas = np.maximum(gaps, np.maximum(self._least[rows, 0], (1.0 + counts) ** -2.0))
-        return self._add(rows, mus, np.minimum(sigmas, 1.0))
-
-    def _add(self, rows: Codes, mus: Floats, sigmas: Floats) -> Codes:
-        slots, first = self._slots, len(self.log_masses)
-        log_masses = log_masses_inside(
-            slots.lower[rows], slots.upper[rows], mus[:, None], sigmas[:, None],
-            self._low[rows], self._high[rows],
+        slots = self._slots
+        n_taken = is_taken.sum(axis=1, keepdims=True) - 1
+        rows, cells = is_taken.nonzero()
+        # In one row, because the priors keep the axes apart.
+        limits = least_sigmas(n_taken, self._least)[rows, 0]
+        sigmas = ascending_bandwidths(self._positions[rows, cells][None], limits)
+        log_masses: Floats = np.zeros((*is_taken.shape, slots.middles.shape[1]))
+        log_masses[rows, cells] = log_masses_inside(
+            slots.lower[rows], slots.upper[rows], self._centres[rows, cells][:, None],
+            sigmas.T, self._low[rows], self._high[rows],
         )  # fmt: skip
-        cumulative = np.exp(log_masses).cumsum(axis=1)
-        # The last cell takes what rounding left over.
-        np.copyto(cumulative, np.inf, where=slots.is_from_last[rows])
-        self.log_masses = np.concatenate([self.log_masses, log_masses])
-        self.cumulative = np.concatenate([self.cumulative, cumulative])
-        return np.arange(first, len(self.log_masses))
+        return log_masses

@@ -1,4 +1,4 @@
-"""Kernels on axes of few values are integrated once, whoever asks for them."""
+"""Kernels on axes of few values are integrated over all of them, and kept."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from hpo.surrogate.cells import log_masses_inside
 from tests.surrogate.joint_slowly import axes_of, slow_sigma
 
 
 def kernels_of(axes, numbers, sizes, least_sigma=0.03):
-    kernels = axes.slot_kernels(least_sigma)
-    return kernels, kernels.of_trials(np.array(numbers), sizes)
+    return axes.slot_kernels(least_sigma).of_trials(np.array(numbers), sizes)
 
 
 def log_masses_slowly(n_cells, mu, sigma):
@@ -27,61 +27,76 @@ def log_masses_slowly(n_cells, mu, sigma):
 @pytest.mark.parametrize("least_sigma", [0.03, 0.2])
 @pytest.mark.parametrize("taken", [[3], [0, 7], [1, 2, 7], [0, 1, 2, 3, 4, 5, 6, 7]])
 def test_a_kernel_is_as_wide_as_the_larger_gap_between_taken_cells(taken, least_sigma):
-    axes = axes_of(8)
-
     # Twice in the same cell is once.
-    kernels, (rows,) = kernels_of(axes, [[*taken, taken[0]]], [len(taken) + 1], least_sigma)
+    (kernels,) = kernels_of(axes_of(8), [[*taken, taken[0]]], [len(taken) + 1], least_sigma)
 
     middles = (np.array(taken) + 0.5) / 8
-    for middle, row in zip([*middles, middles[0]], rows, strict=True):
+    for cell, middle in zip(taken, middles, strict=True):
         sigma = slow_sigma(middle, list(middles), max(least_sigma, 1 / 16))
         expected = log_masses_slowly(8, middle, sigma)
-        np.testing.assert_allclose(kernels.log_masses[row], expected, rtol=1e-9)
+        np.testing.assert_allclose(kernels[0, cell], expected, rtol=1e-9)
 
 
-def test_where_nothing_is_active_the_prior_stands():
-    kernels, (rows,) = kernels_of(axes_of(4), [[-1, 2, -1]], [3])
+def test_behind_the_cells_stands_the_prior():
+    (kernels,) = kernels_of(axes_of(4), [[-1, 2, -1]], [3])
+    (of_nobody,) = kernels_of(axes_of(4), np.empty((1, 0), dtype=int), [0])
 
-    np.testing.assert_allclose(kernels.log_masses[rows[0]], log_masses_slowly(4, 0.5, 1.0))
-    assert rows[0] == rows[2] != rows[1]
+    np.testing.assert_allclose(kernels[0, -1], log_masses_slowly(4, 0.5, 1.0))
+    np.testing.assert_array_equal(of_nobody[0, -1], kernels[0, -1])
 
 
 def test_axes_of_different_lengths_and_sets_side_by_side_are_told_apart():
-    axes = axes_of(8, 3)
-    numbers = [[0, 7, -1, 4, 5, -1], [1, 1, -1, 0, 2, -1]]
+    numbers = np.array([[0, 7, -1, 4, 5, -1], [1, 1, -1, 0, 2, -1]])
 
-    kernels, rows = kernels_of(axes, numbers, [3, 3])
+    together = kernels_of(axes_of(8, 3), numbers, [3, 3])
+
+    for kernels, own in zip(together, (numbers[:, :3], numbers[:, 3:]), strict=True):
+        for axis, n_cells in enumerate((8, 3)):
+            (alone,) = kernels_of(axes_of(n_cells), own[axis : axis + 1], [3])
+            # The prior, told by -1, stands last in both.
+            np.testing.assert_allclose(kernels[axis, own[axis], :n_cells], alone[0, own[axis]])
+
+
+def test_each_set_of_taken_cells_is_integrated_once(monkeypatch):
+    axes, integrated = axes_of(10), []
+    monkeypatch.setattr(
+        "hpo.surrogate.slots.log_masses_inside",
+        lambda *args: integrated.append(args) or log_masses_inside(*args),
+    )
+
+    first = kernels_of(axes, [[1, 4, 9, 4]], [4])
+    # The same cells, and so many trials are in them as you like.
+    again = kernels_of(axes, [[9, 9, 1, 4, 4]], [5])
+    other = kernels_of(axes, [[9, 9, 1, 5, 5]], [5])
+
+    assert again[0] is first[0]
+    assert other[0] is not first[0]
+    assert len(integrated) == 2
+
+
+def test_masses_are_added_up_to_more_than_any_random_number():
+    axes = axes_of(8, 3)
+    (kernels,) = kernels_of(axes, [[0, 7], [1, 1]], [2])
+
+    cumulative = axes.slots.cumulative(kernels)
 
     for axis, n_cells in enumerate((8, 3)):
-        for start in (0, 3):
-            own = slice(start, start + 3)
-            alone, (expected,) = kernels_of(axes_of(n_cells), [numbers[axis][own]], [3])
-            np.testing.assert_allclose(
-                kernels.log_masses[rows[axis, own], :n_cells], alone.log_masses[expected]
-            )
-
-
-def test_each_kernel_is_integrated_once():
-    axes = axes_of(10)
-    kernels, first = kernels_of(axes, [[1, 4, 9]], [3])
-    n_kernels = len(kernels.log_masses)
-
-    # The neighbour that 4 reaches to stays 9, and so does the one of 9, which is 4.
-    _, second = kernels_of(axes, [[2, 4, 9]], [3])
-
-    assert len(kernels.log_masses) == n_kernels + 1
-    assert second[0, 1:].tolist() == first[0, 1:].tolist()
+        masses = np.exp(kernels[axis, -1, :n_cells])
+        np.testing.assert_allclose(masses.sum(), 1.0)
+        expected = np.append(np.cumsum(masses)[:-1], np.inf)
+        np.testing.assert_allclose(cumulative[axis, -1, :n_cells], expected)
 
 
 def test_searches_in_several_threads_get_their_own_kernels():
     axes = axes_of(60)
     rng = np.random.default_rng(0)
-    sets = [rng.integers(0, 60, (1, 12)) for _ in range(200)]
+    # Some of them the same, so that one thread may find what another takes away.
+    sets = [rng.integers(0, 60, (1, 12)) for _ in range(60)] * 4
     kernels = axes.slot_kernels(0.03)
 
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda numbers: kernels.of_trials(numbers, [12]), sets))
 
-    for numbers, rows in zip(sets, found, strict=True):
-        alone, expected = kernels_of(axes_of(60), numbers, [12])
-        np.testing.assert_array_equal(kernels.log_masses[rows], alone.log_masses[expected])
+    for numbers, (own,) in zip(sets, found, strict=True):
+        (alone,) = kernels_of(axes_of(60), numbers, [12])
+        np.testing.assert_array_equal(own, alone)
