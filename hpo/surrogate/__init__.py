@@ -14,6 +14,7 @@ checked alone against a closed form.
     axes          what they know of hyperparameters and configurations
     slots, cells  kernels on discrete axes, integrated over few values or many
     bandwidth     how far a kernel reaches; weights: how much a good trial counts
+    products      matrix products that leave the other cores alone
     edges         what a mixture lacks next to a bound
     bandit        which branch of a choice to look into
     smoothing     losses of a noisy objective

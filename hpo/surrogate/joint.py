@@ -41,6 +41,7 @@ import numpy.typing as npt
 
 from hpo.surrogate.axes import Axes, Points, summed
 from hpo.surrogate.cells import CellKernels
+from hpo.surrogate.products import put_product
 from hpo.surrogate.slots import LEAST_PROBABILITY
 from hpo.surrogate.special import special
 
@@ -183,7 +184,7 @@ class JointParzen:
         if not self.axes.is_bounded:
             far = self._log_far_normals(points)
             first = 0 if far is None else 3 * self.axes.n_continuous
-        np.matmul(table[:, first:], features[first:], out=terms)
+        put_product(table[:, first:], features[first:], terms)
         if far is not None:
             terms += far
         if self.other_kernels is not None:

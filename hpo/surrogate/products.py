@@ -1,0 +1,34 @@
+"""Matrix products in the calling thread.
+
+    symbol   meaning     shape
+    left     a matrix    (K, F)
+    right    another     (F, C)
+
+BLAS spreads a larger product over a pool of threads, one for each core. For products that
+take some microseconds that gains little, and costs much where the other cores evaluate
+trials: the call returns when the last of its threads has been given a core, and idle threads
+keep theirs busy for a while, in case there is more to do. So larger products are computed in
+strips, each of which is small enough to stay here.
+
+Source: OpenBLAS, interface/gemm.c: one thread where K F C <= 65536 * 4. Other libraries
+share small products out less readily.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["put_product"]
+
+Floats = npt.NDArray[np.float64]
+
+_MOST_IN_ONE_THREAD = 65536 * 4
+
+
+def put_product(left: Floats, right: Floats, out: Floats) -> None:
+    """left @ right, into `out` of shape (K, C)."""
+    height = max(1, _MOST_IN_ONE_THREAD // max(1, right.size))
+    for start in range(0, len(left), height):
+        strip = slice(start, start + height)
+        np.matmul(left[strip], right, out=out[strip])

@@ -1,0 +1,36 @@
+"""Products in strips are the same products, and each strip is small."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hpo.surrogate.products import put_product
+
+
+@pytest.mark.parametrize(
+    "shape", [(0, 3, 2), (3, 0, 2), (5, 4, 0), (7, 5, 3), (300, 80, 200), (2, 1000, 400)]
+)
+def test_a_product_is_the_sum_over_rows_and_columns(shape):
+    n_rows, n_inner, n_columns = shape
+    rng = np.random.default_rng(0)
+    left, right = rng.normal(size=(n_rows, n_inner)), rng.normal(size=(n_inner, n_columns))
+    out = np.full((n_rows, n_columns), np.nan)
+
+    put_product(left, right, out)
+
+    np.testing.assert_allclose(out, np.einsum("kf,fc->kc", left, right), atol=1e-10)
+
+
+def test_no_strip_is_large_enough_for_a_second_thread(monkeypatch):
+    sizes, matmul = [], np.matmul
+
+    def counted(left, right, out):
+        sizes.append(left.size * right.shape[1])
+        return matmul(left, right, out=out)
+
+    monkeypatch.setattr(np, "matmul", counted)
+    put_product(np.ones((258, 300)), np.ones((300, 192)), np.empty((258, 192)))
+
+    assert max(sizes) <= 65536 * 4
+    assert sum(sizes) == 258 * 300 * 192
