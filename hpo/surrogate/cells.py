@@ -131,8 +131,8 @@ def _log_mass(a: Floats, b: Floats) -> Floats:
     masses = phi_right - ndtr(left)
     is_imprecise = masses <= _LEAST_SHARE * phi_right
     # A difference of equal values may be rounded to less than 0.
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log_masses: Floats = np.log(masses)
+    log_masses: Floats = np.full(masses.shape, -np.inf)
+    np.log(masses, out=log_masses, where=masses > 0.0)
     if is_imprecise.any():
         log_masses[is_imprecise] = truncnorm.log_mass(left[is_imprecise], right[is_imprecise])
     return log_masses

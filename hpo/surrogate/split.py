@@ -26,8 +26,9 @@ import numpy.typing as npt
 # However many trials there are, no more than these are good.
 MAX_BELOW = 25
 
-# Of more losses than these, the least are first looked for among blocks.
-_MANY = 4096
+# Of so few losses it is quickest to sort all; of more than those, the least are first looked
+# for among blocks.
+_FEW, _MANY = 256, 4096
 _BLOCK = 64
 
 
@@ -66,7 +67,7 @@ def least(losses: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.int64]:
         return np.empty(0, dtype=np.int64)
     places = None if losses.size <= _MANY else _in_least_blocks(losses, n)
     values = losses if places is None else losses[places]
-    if n < values.size:
+    if n < values.size > _FEW:
         ascending = values.copy()
         ascending.partition(n - 1)
         # NaN sorts last, behind an infinite loss, and nothing is below it.
