@@ -20,6 +20,7 @@ from hpo.algobase import choose_root_first
 from hpo.space import Hyperparameter, Space
 from hpo.surrogate.edges import log_thinness
 from hpo.surrogate.joint import log_densities
+from hpo.surrogate.weights import RUNNING_WEIGHT
 from hpo.tree_model import Model
 
 __all__ = ["Crowd", "Lot", "draw_lots"]
@@ -30,6 +31,7 @@ Floats = npt.NDArray[np.float64]
 _LOTS_AT_ONCE = 8
 # Scaled coordinates farther from 0 count as this far when suggestions keep their distance.
 _FARTHEST = 1e6
+_LOG_RUNNING_WEIGHT = math.log(RUNNING_WEIGHT)
 # So many combinations of options an integer can tell apart.
 _MOST_NUMBERS = 2**62
 
@@ -56,7 +58,6 @@ class Candidates:
         points: the candidates as the estimators see them.
         log_l, log_g: of each candidate; shape (C,).
         log_thinness: by how much g is too low next to the bounds; shape (C,).
-        n_kernels: total weight of the kernels of g.
     """
 
     def __init__(self, model: Model, rng: np.random.Generator, is_wide: bool, n: int) -> None:
@@ -82,7 +83,6 @@ class Candidates:
         self.log_thinness = log_thinness(
             points.u[axes.bounded], g.usual_sigmas[axes.bounded], is_complete=points.is_complete
         )
-        self.n_kernels = len(g.weights) - 1 + model.history.options.prior_weight
 
     def _deactivate(self, space: Space) -> None:
         """Take out of the points what is not active in them."""
@@ -167,9 +167,9 @@ class Crowd:
         u = np.concatenate([every.u[:, place] for every, place in points], axis=1)
         codes = np.concatenate([every.codes[:, place] for every, place in points], axis=1)
         axes, options = lots[0].model.history.axes, lots[0].model.history.options
-        # The sum of the kernels of g at each candidate.
+        # The weighted sum of the kernels of g at each candidate.
         self._log_sums = np.concatenate(
-            [lot.log_g + math.log(lot.drawn.n_kernels) for lot in lots]
+            [lot.log_g + math.log(lot.model.total_weight_of_rest) for lot in lots]
         )
         # Candidates with the same options have the same number.
         self._kinds = _numbered(codes, [len(p0) for p0 in axes.option_priors])
@@ -208,7 +208,8 @@ class Crowd:
         for number, lot in enumerate(self._lots):
             start = number * n
             sums = self._log_sums[start : start + n]
-            lot.log_g = sums - math.log(lot.drawn.n_kernels + number)
+            total_weight = lot.model.total_weight_of_rest + number * RUNNING_WEIGHT
+            lot.log_g = sums - math.log(total_weight)
             yield lot
             self._avoid(start + lot.picked, start + n)
 
@@ -216,7 +217,7 @@ class Crowd:
         """Add a kernel around a candidate to the sums from `start` on."""
         near = start + (self._kinds[start:] == self._kinds[picked]).nonzero()[0]
         if near.size:
-            log_kernel = self._right[near] @ self._left[picked]
+            log_kernel = self._right[near] @ self._left[picked] + _LOG_RUNNING_WEIGHT
             self._log_sums[near] = np.logaddexp(self._log_sums[near], log_kernel)
 
 

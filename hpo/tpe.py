@@ -19,8 +19,9 @@ what was seen inside it, and none is given up before it was.
 Next to a bound g is too low, for a reason of its own (`hpo.surrogate.edges`); the score
 makes up for that, so that the search does not stick to borders.
 
-Trials that failed or still run are among the rest, so the search leaves failing
-regions, and several suggestions in flight spread out. In a space of discrete
+A good trial weighs the more the better it is, one of the rest the more the worse it is
+(`hpo.surrogate.weights`). Trials that failed or still run are among the rest, so the search
+leaves failing regions, and several suggestions in flight spread out. In a space of discrete
 values no configuration is proposed twice, unless the objective is noisy.
 
 The first trials are points of a scrambled Sobol sequence.
@@ -63,7 +64,7 @@ __all__ = ["Options", "Pick", "hyperopt_suggest", "suggest", "suggest_in_turn", 
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 
 # In this share of suggestions l is wide, so that a many-peaked function is not
 # searched around its first good peak alone.

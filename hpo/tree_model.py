@@ -33,7 +33,7 @@ from hpo.surrogate.joint_fit import fit_together
 from hpo.surrogate.recent import Recent
 from hpo.surrogate.smoothing import smoothed_losses
 from hpo.surrogate.split import count_below, fraction_below, least
-from hpo.surrogate.weights import improvement_weights
+from hpo.surrogate.weights import RUNNING_WEIGHT, badness_weights, improvement_weights
 from hpo.trial_points import TrialPoints
 
 __all__ = ["Branch", "History", "Model", "Options", "axes_of"]
@@ -289,12 +289,29 @@ class Model:
         ended = stride * is_ended[::stride].nonzero()[0]
         return np.asarray(self._places[np.sort(np.concatenate([ended, pending]))])
 
+    @cached_property
+    def weights_of_rest(self) -> Floats:
+        """Weights of the kernels of g."""
+        history, kernels = self.history, self.kernels_of_rest
+        losses = history.losses[kernels]
+        if not history.observations.n_pending:
+            return badness_weights(losses)
+        is_pending = history.is_pending[kernels]
+        weights = np.full(len(kernels), RUNNING_WEIGHT)
+        weights[~is_pending] = badness_weights(losses[~is_pending])
+        return weights
+
+    @property
+    def total_weight_of_rest(self) -> float:
+        """The same, added up, and the prior's."""
+        return float(self.weights_of_rest.sum()) + self.history.options.prior_weight
+
     def fit(self, *, is_wide: bool = False) -> tuple[JointParzen, JointParzen]:
         """l, the estimator of the good trials, and g, that of the others."""
-        prior_weight, kernels = self.history.options.prior_weight, self.kernels_of_rest
+        prior_weight = self.history.options.prior_weight
         factor = _WIDE_PRIOR_WEIGHT if is_wide else 1.0
         good = Share(self.good, self.weights, factor * prior_weight)
-        rest = Share(kernels, np.ones(len(kernels)), prior_weight)
+        rest = Share(self.kernels_of_rest, self.weights_of_rest, prior_weight)
         l, g = self.history.fit([good, rest])  # noqa: E741
         return l, g
 

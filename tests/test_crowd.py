@@ -55,7 +55,7 @@ def log_kernel_slowly(history, points, of, around):
 def test_every_pick_is_one_more_kernel_for_the_lots_after_it(space):
     lots = lots_of(space, 3)
     drawn, history = lots[0].drawn, lots[0].model.history
-    n, n_kernels = len(lots[0].log_g), drawn.n_kernels
+    n, total = len(lots[0].log_g), lots[0].model.total_weight_of_rest
     expected = [lot.log_g.copy() for lot in lots]
 
     for number, lot in enumerate(Crowd(lots).in_turn()):
@@ -65,8 +65,10 @@ def test_every_pick_is_one_more_kernel_for_the_lots_after_it(space):
                 log_kernel_slowly(history, drawn.points, later * n + c, number * n + lot.picked)
                 for c in range(n)
             ]
-            k = n_kernels + number
-            expected[later] = np.logaddexp(expected[later] + math.log(k), kernel) - math.log(k + 1)
+            # A quarter of a kernel, because nobody knows yet that it is bad there.
+            before, after = (math.log(total + 0.25 * n_picks) for n_picks in (number, number + 1))
+            quarter = np.array(kernel) + math.log(0.25)
+            expected[later] = np.logaddexp(expected[later] + before, quarter) - after
 
     for lot, log_g in zip(lots, expected, strict=True):
         np.testing.assert_allclose(lot.log_g, log_g, rtol=1e-9, atol=1e-9)

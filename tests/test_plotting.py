@@ -197,8 +197,8 @@ def test_the_areas_under_both_densities_are_one(label):
 
     along = np.log(seen.scale.grid) if seen.scale.is_log else seen.scale.grid
     for density in (seen.good, seen.rest):
-        # Of an unbounded one, a little lies outside of the picture.
-        outside = 0.1 if label == "w" else 0.0
+        # Of an unbounded one some lies outside of the picture: half of a kernel at its edge.
+        outside = 0.3 if label == "w" else 0.0
         assert 0.99 - outside < integrate.trapezoid(density, along) < 1.01
 
 

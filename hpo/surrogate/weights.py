@@ -1,15 +1,23 @@
-"""Weights of the good trials: by how much each improves on the others.
+"""Weights of trials: the good ones by what they improve, the others by how bad they are.
 
-    symbol   meaning                                              shape
-    below    losses of the good trials                              (n,)
-    y*       the least loss among the others                         scalar
+    symbol   meaning                                                       shape
+    below    losses of the good trials                                       (n,)
+    y*       the least loss among the others                                  scalar
+    losses   of the others that ended, NaN for one that failed               (m,)
+    r        their ranks: 0 for the least loss, 1 for the greatest           (m,)
 
     w_i proportional to max(1e-12, y* - y_i), mean 1                (1)
+    w_i = 1 + 1.8 min(1, 50 / m) (r_i - 0.5), mean 1                (2)
+    w   = 0.25 for a trial that still runs                          (3)
 
-A trial that only just counts as good then adds next to nothing, and the
-estimators change smoothly while trials come and go.
+A trial that only just counts as good then adds next to nothing to the good ones, one that
+missed by little next to nothing to the others, and the estimators change smoothly while
+trials come and go. By and by (2) becomes even: many trials lie so densely around the good
+ones that the search would not leave them if these weighed little. Trials that run keep
+others away from where they stand, but nobody knows that it is bad there.
 
-Source: Watanabe, arXiv 2304.11127, section 3.2 ("EI" weights).
+Source: Watanabe, arXiv 2304.11127, section 3.2 ("EI" weights) for (1). There, the others
+weigh the same; (2) and (3) are ours, because they find better losses sooner.
 """
 
 from __future__ import annotations
@@ -22,6 +30,12 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 _LEAST_IMPROVEMENT = 1e-12
+RUNNING_WEIGHT = 0.25
+
+# By how much the best and the worst of the others differ in weight, and among how many of
+# them that begins to fade.
+_SPREAD = 1.8
+_MOST_GRADED = 50
 
 
 def improvement_weights(below: npt.ArrayLike, threshold: float) -> Floats:
@@ -44,3 +58,23 @@ def improvement_weights(below: npt.ArrayLike, threshold: float) -> Floats:
     shares = [improvement / largest for improvement in improvements]
     mean = math.fsum(shares) / len(shares)
     return np.array([share / mean for share in shares])
+
+
+def badness_weights(losses: Floats) -> Floats:
+    """Equation (2).
+
+    Args:
+        losses: shape (m,). Equal losses share a rank, and so do all NaN, behind any loss.
+
+    Returns:
+        Shape (m,), mean 1.
+    """
+    n = len(losses)
+    if n < 2:
+        return np.ones(n)
+    ascending = losses.copy()
+    ascending.sort()
+    # Twice the mean rank, counted from 0, is the sum of the first place and the last.
+    ranks = ascending.searchsorted(losses) + ascending.searchsorted(losses, side="right")
+    slope = 0.5 * _SPREAD * min(1.0, _MOST_GRADED / n) / (n - 1)
+    return np.asarray(1.0 + slope * (ranks - n))

@@ -1,4 +1,4 @@
-"""A good trial weighs what it improves on the others."""
+"""A good trial weighs what it improves on the others, another how bad it is."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from hpo.surrogate.weights import improvement_weights
+from hpo.surrogate.weights import badness_weights, improvement_weights
 
 
 def test_weights_are_proportional_to_the_improvement():
@@ -64,3 +65,39 @@ def test_shifting_and_scaling_all_losses_changes_nothing(below, shift, scale):
     moved = improvement_weights(scale * (np.array(below) + shift), scale * (1000.0 + shift))
 
     np.testing.assert_allclose(moved, weights, rtol=1e-6)
+
+
+# --- the others --------------------------------------------------------------------------
+
+
+def test_the_worst_weighs_nineteen_times_what_the_best_of_the_others_does():
+    weights = badness_weights(np.array([5.0, 2.0, 1e9, 4.0, 3.0]))
+
+    assert weights == pytest.approx([1.45, 0.1, 1.9, 1.0, 0.55])
+
+
+def test_failed_trials_are_worse_than_any_loss_and_all_the_same():
+    weights = badness_weights(np.array([math.nan, 1.0, math.inf, math.nan, 2.0]))
+
+    assert weights == pytest.approx([1.675, 0.1, 1.0, 1.675, 0.55])
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_one_trial_alone_weighs_one(n):
+    assert badness_weights(np.full(n, 7.0)).tolist() == [1.0] * n
+
+
+def test_among_many_the_worst_and_the_best_weigh_nearly_the_same():
+    weights = badness_weights(np.arange(500.0))
+
+    assert weights[[0, -1]] == pytest.approx([0.91, 1.09])
+
+
+@given(st.lists(st.integers(-5, 5), min_size=2, max_size=200))
+def test_badness_is_the_mean_rank_and_one_on_average(losses):
+    weights = badness_weights(np.array(losses, dtype=float))
+
+    n = len(losses)
+    ranks = (stats.rankdata(losses) - 1) / (n - 1)
+    assert weights == pytest.approx(1.0 + 1.8 * min(1.0, 50 / n) * (ranks - 0.5))
+    assert weights.mean() == pytest.approx(1.0)
