@@ -1,5 +1,6 @@
 """TPE's candidates: drawn from l, scored by both estimators, kept apart from each other.
 
+    Way         what they are drawn from
     draw_lots   the candidates of several suggestions, drawn and scored in one go
     Lot         the candidates for one suggestion, with log l and log g
     Crowd       several lots at once, each pick keeping the others away
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum, auto
 from typing import Any
 
 import numpy as np
@@ -18,12 +20,13 @@ import numpy.typing as npt
 
 from hpo.algobase import choose_root_first
 from hpo.space import Hyperparameter, Space
+from hpo.surrogate.axes import Points
 from hpo.surrogate.edges import log_thinness
 from hpo.surrogate.joint import log_densities
 from hpo.surrogate.weights import RUNNING_WEIGHT
 from hpo.tree_model import Model
 
-__all__ = ["Crowd", "Lot", "draw_lots"]
+__all__ = ["Crowd", "Lot", "Way", "draw_lots"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,14 +39,27 @@ _LOG_RUNNING_WEIGHT = math.log(RUNNING_WEIGHT)
 _MOST_NUMBERS = 2**62
 
 
-def draw_lots(
-    model: Model, rng: np.random.Generator, is_wide: bool, n_lots: int = 1
-) -> Iterator[Lot]:
+class Way(Enum):
+    """How candidates are drawn.
+
+    NEAR: from l.
+    WIDE: from an l in which the prior weighs more: where trials are few, all over the space.
+    ANEW: from l, but on one axis or two from the prior, and there l has no say.
+        Among many peaks a search is often right on all axes but one, where it took the wrong
+        peak. No point in between is any better, and no draw from all over the space as good.
+    """
+
+    NEAR = auto()
+    WIDE = auto()
+    ANEW = auto()
+
+
+def draw_lots(model: Model, rng: np.random.Generator, way: Way, n_lots: int = 1) -> Iterator[Lot]:
     """Draw candidates from l, and score them, for several suggestions at once."""
     n_candidates = model.history.options.n_EI_candidates
     while n_lots > 0:
         n_now = min(_LOTS_AT_ONCE, n_lots)
-        drawn = Candidates(model, rng, is_wide, n_now * n_candidates)
+        drawn = Candidates(model, rng, way, n_now)
         for place in range(n_now):
             yield Lot(drawn, place * n_candidates, n_candidates)
         n_lots -= n_now
@@ -56,33 +72,57 @@ class Candidates:
         is_active: {label: in which candidates it is active}, arrays of shape (C,); None
             where all labels always are.
         points: the candidates as the estimators see them.
+        is_anew: which of their coordinates are drawn from the prior; shape (D, C). None
+            where none are.
         log_l, log_g: of each candidate; shape (C,).
         log_thinness: by how much g is too low next to the bounds; shape (C,).
     """
 
-    def __init__(self, model: Model, rng: np.random.Generator, is_wide: bool, n: int) -> None:
+    def __init__(self, model: Model, rng: np.random.Generator, way: Way, n_lots: int) -> None:
         self.model = model
         space, axes = model.history.space, model.history.axes
         coordinates = space.coordinates
-        l, g = model.fit(is_wide=is_wide)  # noqa: E741
-        self.points = points = l.sample(rng, n)
+        l, g = model.fit(is_wide=way is Way.WIDE)  # noqa: E741
+        self.points = points = l.sample(rng, n_lots * model.history.options.n_EI_candidates)
         for label, branch in model.decided.items():
             points.codes[coordinates.options.index(label)] = branch
+        self.is_anew = self._draw_anew(rng, n_lots) if way is Way.ANEW else None
         self._x, self._options = coordinates.from_unit(points.u), points.codes
-        if axes.slots.other_axes:
+        if axes.slots.other_axes or self.is_anew is not None:
             # What was drawn there is rounded now.
             discrete = slice(axes.n_continuous, None)
             points.u[discrete] = coordinates.to_unit(self._x)[discrete]
+            points.numbers = coordinates.numbers(self._x[discrete])
             points.ends = coordinates.cells(self._x[discrete])
         self.is_active: Mapping[str, npt.NDArray[np.bool_]] | None = None
         if space.is_flat:
             points.is_complete = True
         else:
             self._deactivate(space)
-        self.log_l, self.log_g = log_densities((l, g), points)
+        if self.is_anew is None:
+            self.log_l, self.log_g = log_densities((l, g), points)
+        else:
+            self.log_l = l.log_density(self._without(self.is_anew))
+            self.log_g = g.log_density(points)
         self.log_thinness = log_thinness(
             points.u[axes.bounded], g.usual_sigmas[axes.bounded], is_complete=points.is_complete
         )
+
+    def _draw_anew(self, rng: np.random.Generator, n_lots: int) -> npt.NDArray[np.bool_]:
+        """Draw some axes from the prior, others for each lot; returns `is_anew`."""
+        u = self.points.u
+        is_anew = rng.random((len(u), n_lots)) * len(u) < 1.0
+        is_anew[rng.integers(len(u), size=n_lots), np.arange(n_lots)] = True
+        is_anew = is_anew.repeat(len(self.points) // n_lots, axis=1)
+        np.copyto(u, self.model.history.axes.prior_quantiles(rng.random(u.shape)), where=is_anew)
+        return is_anew
+
+    def _without(self, is_anew: npt.NDArray[np.bool_]) -> Points:
+        """The points, some of their coordinates as if they were inactive."""
+        points, split = self.points, self.model.history.axes.n_continuous
+        u = np.where(is_anew, np.nan, points.u)
+        numbers = np.where(is_anew[split:], -1, points.numbers)
+        return Points(u, points.codes, numbers, points.ends)
 
     def _deactivate(self, space: Space) -> None:
         """Take out of the points what is not active in them."""
@@ -123,6 +163,15 @@ class Lot:
         self.model = drawn.model
         self.log_l, self.log_g = drawn.log_l[self.place], drawn.log_g[self.place]
         self.picked = 0
+
+    @property
+    def anew(self) -> tuple[str, ...]:
+        """Labels that were drawn from the prior in all of the candidates."""
+        is_anew = self.drawn.is_anew
+        if is_anew is None:
+            return ()
+        numeric = self.model.history.space.coordinates.numeric
+        return tuple(numeric[row] for row in is_anew[:, self.place.start].nonzero()[0])
 
     @property
     def score(self) -> Floats:

@@ -82,6 +82,7 @@ class Explanation:
             then everything below is empty but `params`.
         params: {label: value} of the suggestion, as people read it.
         decided: {choice: branch} that was decided before anything was drawn.
+        anew: labels on which l had no say, because they were drawn from the prior.
         good, rest: ids of the trials that l and g were fitted to, the oldest first.
         margins: {label: Margin}, of the hyperparameters that are active.
         candidates: the best first.
@@ -91,6 +92,7 @@ class Explanation:
     start: int | None
     params: Mapping[str, Any]
     decided: Mapping[str, int]
+    anew: Sequence[str]
     good: Sequence[Tid]
     rest: Sequence[Tid]
     margins: Mapping[str, Margin]
@@ -104,6 +106,8 @@ class Explanation:
             return f"{lines[0]}\npoint {self.start} of the start, before any model"
         for label, branch in self.decided.items():
             lines.append(f"branch {branch} of {label!r} was decided first")
+        if self.anew:
+            lines.append(f"drawn from the prior: {', '.join(self.anew)}")
         listed = ", ".join(map(str, self.good))
         lines.append(f"{len(self.good)} good trials ({listed}), {len(self.rest)} others")
         if not self.candidates:
@@ -153,7 +157,7 @@ def _explained(
 ) -> Explanation:
     params = space.params(pick.values)
     if pick.lot is None:
-        return Explanation(tid, pick.start, params, {}, (), (), {}, ())
+        return Explanation(tid, pick.start, params, {}, (), (), (), {}, ())
     model = pick.lot.model
     ids = observations.tids[model.history.rows]
     return Explanation(
@@ -161,6 +165,7 @@ def _explained(
         start=None,
         params=params,
         decided=dict(model.decided),
+        anew=tuple(label for label in pick.lot.anew if label in pick.values),
         good=tuple(ids[np.sort(model.good)].tolist()),
         rest=tuple(ids[np.sort(model.rest)].tolist()),
         margins={label: _margin(model, label) for label in pick.values if _is_known(space, label)},

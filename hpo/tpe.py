@@ -24,6 +24,10 @@ A good trial weighs the more the better it is, one of the rest the more the wors
 leaves failing regions, and several suggestions in flight spread out. In a space of discrete
 values no configuration is proposed twice, unless the objective is noisy.
 
+Some suggestions come from a wider l, and when nothing better has been found for a while,
+in some a hyperparameter or two are drawn anew, whatever the good trials have
+(`hpo.candidates.Way`): so a search leaves a wrong peak.
+
 The first trials are points of a scrambled Sobol sequence.
 
 Source: Watanabe, "Tree-structured Parzen estimator: understanding its algorithm
@@ -50,7 +54,7 @@ from hpo.algobase import (
     reject_unknown_options,
     suggestion_rng,
 )
-from hpo.candidates import Crowd, Lot, draw_lots
+from hpo.candidates import Crowd, Lot, Way, draw_lots
 from hpo.document import Document, Tid
 from hpo.exceptions import SpaceExhausted, did_you_mean
 from hpo.observations import Observations
@@ -66,9 +70,11 @@ logger = logging.getLogger(__name__)
 
 VERSION = 3
 
-# In this share of suggestions l is wide, so that a many-peaked function is not
-# searched around its first good peak alone.
-_WIDE_FRACTION = 0.2
+# In this share of suggestions l is wide, so that a many-peaked function is not searched
+# around its first good peak alone; and in that share, once so many trials have ended since
+# the best one, some axes are drawn anew.
+_WIDE_FRACTION, _ANEW_FRACTION = 0.2, 0.2
+_STUCK_AFTER = 20
 
 # So many suggestions are made from one fit; each still sees the ones before it.
 _BLOCK = 64
@@ -265,19 +271,26 @@ def _pick_by_model(
     """Choose for each tid from the trials; each choice is a kernel of g for the next."""
     history = History(space, observations, options)
     rng = suggestion_rng(seed, tids[0])
-    # What each suggestion is drawn from: a branch of the space, and a wide or a narrow l.
-    sources = [(history.choose_branch(rng), rng.random() < _WIDE_FRACTION) for _ in tids]
+    sources = [(history.choose_branch(rng), _choose_way(history, rng)) for _ in tids]
     if len(sources) == 1:
-        ((branch, is_wide),) = sources
-        (lot,) = draw_lots(Model(history, dict(branch)), rng, is_wide)
+        ((branch, way),) = sources
+        (lot,) = draw_lots(Model(history, dict(branch)), rng, way)
         return [_pick_from(lot, observations, rng)]
     models = {branch: Model(history, dict(branch)) for branch, _ in dict.fromkeys(sources)}
     lots_of = {
-        (branch, is_wide): draw_lots(models[branch], rng, is_wide, n_lots)
-        for (branch, is_wide), n_lots in Counter(sources).items()
+        (branch, way): draw_lots(models[branch], rng, way, n_lots)
+        for (branch, way), n_lots in Counter(sources).items()
     }
     lots = [next(lots_of[source]) for source in sources]
     return _pick_one_by_one(lots, observations, rng)
+
+
+def _choose_way(history: History, rng: np.random.Generator) -> Way:
+    place = rng.random()
+    if place < _WIDE_FRACTION:
+        return Way.WIDE
+    is_anew = place < _WIDE_FRACTION + _ANEW_FRACTION and history.n_since_best >= _STUCK_AFTER
+    return Way.ANEW if is_anew and history.space.coordinates.numeric else Way.NEAR
 
 
 def _pick_one_by_one(

@@ -126,6 +126,12 @@ class History:
         """Which of the trials are yet to end; shape (N,)."""
         return self._of_rows(self.observations.is_pending)
 
+    @cached_property
+    def n_since_best(self) -> int:
+        """How many trials with a loss were suggested after the one with the least."""
+        losses = self.losses[self.losses == self.losses]
+        return len(losses) - 1 - int(losses.argmin()) if len(losses) else 0
+
     def choose_branch(self, rng: np.random.Generator) -> Branch:
         """Decide one choice that has hyperparameters in its branches, and those above it."""
         deciding = self.space.deciding_choices

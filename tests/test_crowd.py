@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hpo import hp
-from hpo.candidates import Crowd, _numbered, draw_lots
+from hpo.candidates import Crowd, Way, _numbered, draw_lots
 from hpo.space import Space
 from hpo.tree_model import History, Model, Options
 from tests.searches import at_random, search
@@ -32,7 +32,7 @@ CHOICES = Space([hp.choice("a", [1, 2, 3]), hp.choice("b", [1, 2])])
 def lots_of(space, n_lots):
     observations = search(at_random, space, lambda values: sum(values.values()), 40, seed=3)
     model = Model(History(space, observations, Options()), {})
-    return list(draw_lots(model, np.random.default_rng(4), is_wide=False, n_lots=n_lots))
+    return list(draw_lots(model, np.random.default_rng(4), Way.NEAR, n_lots=n_lots))
 
 
 def log_kernel_slowly(history, points, of, around):

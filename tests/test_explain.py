@@ -98,3 +98,20 @@ def test_what_tpe_did_not_suggest_is_not_explained():
         explain(found, 1, SPACE)
     with pytest.raises(InvalidOptionValue, match="say what is searched"):
         explain(found)
+
+
+def test_what_was_drawn_from_the_prior_is_named_once_a_search_is_stuck():
+    losses = iter(range(60))
+    # The first trial stays the best.
+    trials = Trials()
+    fmin(lambda _: next(losses), SPACE, max_evals=60, trials=trials, rstate=0,
+         show_progressbar=False)  # fmt: skip
+
+    seen = [explain(trials, tid, SPACE) for tid in range(10, 60)]
+
+    is_stuck = [bool(each.anew) for each in seen]
+    assert not any(is_stuck[:10])
+    assert 2 <= sum(is_stuck[10:]) <= 20
+    for each in seen:
+        assert set(each.anew) <= set(each.params) - {"model"}
+        assert (f"drawn from the prior: {', '.join(each.anew)}" in str(each)) is bool(each.anew)

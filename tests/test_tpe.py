@@ -20,7 +20,7 @@ import pytest
 from scipy import stats
 
 from hpo import hp, tpe, univariate
-from hpo.candidates import draw_lots
+from hpo.candidates import Way, draw_lots
 from hpo.document import JOB_STATE_CANCEL, JOB_STATE_NEW, new_trial
 from hpo.domain import Domain
 from hpo.sequence import unit_points
@@ -464,7 +464,7 @@ def test_where_trials_lie_evenly_no_place_scores_better_for_being_next_to_a_boun
     # One trial in ten is good, evenly spread as well.
     seen = observe(*[finished(i, {"x": x}, 0.0 if i % 10 == 5 else 1.0) for i, x in enumerate(xs)])
     model = Model(History(X, seen, tpe.Options()), {})
-    lots = list(draw_lots(model, np.random.default_rng(0), is_wide=True, n_lots=100))
+    lots = list(draw_lots(model, np.random.default_rng(0), Way.WIDE, n_lots=100))
 
     x = np.array([lot.values(c, None)["x"] for lot in lots for c in range(24)])
     # l has 20 wide kernels, so it is thin at the bounds for other reasons.

@@ -28,11 +28,15 @@ import numpy.typing as npt
 
 from hpo.surrogate.cells import CellKernels
 from hpo.surrogate.slots import MOST_VALUES, Cells, SlotKernels, Slots, filled
+from hpo.surrogate.special import special
 
 __all__ = ["MOST_VALUES", "Axes", "Points", "summed"]
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
+
+# Keeps a quantile off 0, where it would be infinite.
+_LEAST_QUANTILE = 2.0**-54
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +76,17 @@ class Axes:
         own = slice(0, self.n_continuous)
         found = np.flatnonzero(np.isfinite(self.high[own]) & (self.half_cells[own] == 0.0))
         return slice(0, len(found)) if (found == np.arange(len(found))).all() else found
+
+    def prior_quantiles(self, p: Floats) -> Floats:
+        """Coordinates below which the prior has these probabilities.
+
+        Args:
+            p: from 0 to less than 1; shape (D, n).
+        """
+        if self.is_bounded:
+            return p
+        quantiles = special().ndtri(np.maximum(p, _LEAST_QUANTILE))
+        return np.where(np.isfinite(self.high), p, quantiles)
 
     @functools.cached_property
     def n_options(self) -> Floats:
