@@ -88,11 +88,12 @@ class Candidates:
             points.codes[coordinates.options.index(label)] = branch
         self.is_anew = self._draw_anew(rng, n_lots) if way is Way.ANEW else None
         self._x, self._options = coordinates.from_unit(points.u), points.codes
+        discrete = slice(axes.n_continuous, None)
         if axes.slots.other_axes or self.is_anew is not None:
             # What was drawn there is rounded now.
-            discrete = slice(axes.n_continuous, None)
             points.u[discrete] = coordinates.to_unit(self._x)[discrete]
             points.numbers = coordinates.numbers(self._x[discrete])
+        if axes.slots.other_axes:
             points.ends = coordinates.cells(self._x[discrete])
         self.is_active: Mapping[str, npt.NDArray[np.bool_]] | None = None
         if space.is_flat:

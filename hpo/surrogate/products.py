@@ -7,8 +7,9 @@
 BLAS spreads a larger product over a pool of threads, one for each core. For products that
 take some microseconds that gains little, and costs much where the other cores evaluate
 trials: the call returns when the last of its threads has been given a core, and idle threads
-keep theirs busy for a while, in case there is more to do. So larger products are computed in
-strips, each of which is small enough to stay here.
+keep theirs busy for a while, in case there is more to do. So such products are computed in
+strips, each of which is small enough to stay here. Those that take longer, of large batches,
+are left to BLAS: in strips they take twice as long.
 
 Source: OpenBLAS, interface/gemm.c: one thread where K F C <= 65536 * 4. Other libraries
 share small products out less readily.
@@ -23,11 +24,16 @@ __all__ = ["put_product"]
 
 Floats = npt.NDArray[np.float64]
 
+# K F C of a strip, and of what is computed in strips.
 _MOST_IN_ONE_THREAD = 65536 * 4
+_MOST_IN_STRIPS = 16 * _MOST_IN_ONE_THREAD
 
 
 def put_product(left: Floats, right: Floats, out: Floats) -> None:
     """left @ right, into `out` of shape (K, C)."""
+    if left.size * right.shape[1] > _MOST_IN_STRIPS:
+        np.matmul(left, right, out=out)
+        return
     height = max(1, _MOST_IN_ONE_THREAD // max(1, right.size))
     for start in range(0, len(left), height):
         strip = slice(start, start + height)

@@ -22,7 +22,12 @@ def test_a_product_is_the_sum_over_rows_and_columns(shape):
     np.testing.assert_allclose(out, np.einsum("kf,fc->kc", left, right), atol=1e-10)
 
 
-def test_no_strip_is_large_enough_for_a_second_thread(monkeypatch):
+@pytest.mark.parametrize(
+    ("n_columns", "largest"), [(24, 65536 * 4), (192, 258 * 300 * 192)], ids=["small", "large"]
+)
+def test_a_small_product_is_cut_so_that_no_strip_takes_a_second_thread(
+    monkeypatch, n_columns, largest
+):
     sizes, matmul = [], np.matmul
 
     def counted(left, right, out):
@@ -30,7 +35,7 @@ def test_no_strip_is_large_enough_for_a_second_thread(monkeypatch):
         return matmul(left, right, out=out)
 
     monkeypatch.setattr(np, "matmul", counted)
-    put_product(np.ones((258, 300)), np.ones((300, 192)), np.empty((258, 192)))
+    put_product(np.ones((258, 300)), np.ones((300, n_columns)), np.empty((258, n_columns)))
 
-    assert max(sizes) <= 65536 * 4
-    assert sum(sizes) == 258 * 300 * 192
+    assert max(sizes) <= largest
+    assert sum(sizes) == 258 * 300 * n_columns
