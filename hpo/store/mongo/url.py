@@ -416,17 +416,30 @@ def _check_options(scheme: str, parts: _Parts) -> None:
         raise InvalidUrl(_refused_option(error, parts)) from None
 
 
+def _is_unknown(name: str, value: str) -> bool:
+    """Whether pymongo does not know an option."""
+    try:
+        parse_uri(f"mongodb://node/?{name}={value}", warn=False)
+    except (PyMongoError, ValueError, TypeError, OSError) as error:
+        return str(error).startswith("Unknown option")
+    return False
+
+
 def _refused_option(error: Exception, parts: _Parts) -> str:
     known = {name.lower(): name for name in KNOWN_OPTIONS}
     reason = str(error)
     if reason.startswith("Unknown option"):
-        for name, _ in parts.options:
-            # pymongo may know more options than we list; it has just said that it does not.
-            if name not in known and name in reason.lower():
+        for name, value in parts.options:
+            # pymongo may know more options than we list, and does not always say which it lacks.
+            if name not in known and _is_unknown(name, value):
                 guess = did_you_mean(name, known)
                 for lower, spelled in known.items():
                     guess = guess.replace(f"{lower!r}", f"{spelled!r}")
                 return f"unknown option {name!r} in the database's address{guess}"
+    for name, value in parts.options:
+        given = unquote_plus(value)
+        if name in reason.lower() and name not in SECRET_OPTIONS and given not in reason:
+            reason += f" ({known.get(name, name)}={given})"
     secrets = [unquote_plus(secret) for secret in parts.userinfo.split(":", 1)]
     secrets += [unquote_plus(value) for name, value in parts.options if name in SECRET_OPTIONS]
     if any(secret and secret in reason for secret in secrets):
