@@ -74,7 +74,7 @@ def badness_weights(losses: Floats) -> Floats:
         return np.ones(n)
     ascending = losses.copy()
     ascending.sort()
-    # Twice the mean rank, counted from 0, is the sum of the first place and the last.
-    ranks = ascending.searchsorted(losses) + ascending.searchsorted(losses, side="right")
+    # The first place and the one behind the last: one more than twice the mean rank from 0.
+    doubled = ascending.searchsorted(losses) + ascending.searchsorted(losses, side="right")
     slope = 0.5 * _SPREAD * min(1.0, _MOST_GRADED / n) / (n - 1)
-    return np.asarray(1.0 + slope * (ranks - n))
+    return np.asarray(1.0 + slope * (doubled - n))

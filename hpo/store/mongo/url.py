@@ -419,7 +419,9 @@ def _check_options(scheme: str, parts: _Parts) -> None:
 def _is_unknown(name: str, value: str) -> bool:
     """Whether pymongo does not know an option."""
     try:
-        parse_uri(f"mongodb://node/?{name}={value}", warn=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            parse_uri(f"mongodb://node/?{name}={value}", warn=False)
     except (PyMongoError, ValueError, TypeError, OSError) as error:
         return str(error).startswith("Unknown option")
     return False
