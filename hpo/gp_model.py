@@ -44,6 +44,7 @@ from hpo.surrogate.gaussian_process import Hyperparameters, Posterior
 from hpo.surrogate.kernels import kernel_named
 from hpo.surrogate.likelihood import Likelihood, Priors, fitted
 from hpo.surrogate.recent import Recent
+from hpo.surrogate.split import best_and_latest
 from hpo.surrogate.warping import targets_and_slopes
 
 __all__ = [
@@ -52,7 +53,6 @@ __all__ = [
     "History",
     "Model",
     "anchor_of",
-    "best_and_latest",
     "choose_branch",
     "fit_sizes",
 ]
@@ -224,23 +224,6 @@ def anchor_of(size: int) -> int:
     """The number of trials from whose fit that of `size` starts: the first after a power of 2."""
     power = 1 << (size.bit_length() - 1)
     return next(each for each in fit_sizes(size) if each >= power)
-
-
-def best_and_latest(losses: Floats, most: int) -> Rows:
-    """Places of `most` trials, rising: half of them the best, the others the latest; all if fewer.
-
-    Args:
-        losses: NaN for a trial that failed, which is worst; shape (n,).
-    """
-    n = len(losses)
-    if n <= most:
-        return np.arange(n)
-    order = np.argsort(losses, kind="stable")
-    kept = np.zeros(n, bool)
-    kept[order[: most // 2]] = True
-    latest = np.flatnonzero(~kept)[-(most - most // 2) :]
-    kept[latest] = True
-    return np.flatnonzero(kept)
 
 
 # --- hyperparameters --------------------------------------------------------------

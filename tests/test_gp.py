@@ -13,7 +13,7 @@ from hpo import Trials, fmin, gp, hp, trials_from_docs
 from hpo.document import new_trial
 from hpo.domain import Domain
 from hpo.exceptions import SpaceExhausted
-from hpo.gp_model import MOST_TRIALS, History, Model, anchor_of, best_and_latest, fit_sizes
+from hpo.gp_model import MOST_TRIALS, History, Model, anchor_of, fit_sizes
 from hpo.observations import Observations
 from hpo.replay import replay
 from hpo.space import Space
@@ -418,13 +418,6 @@ def test_the_first_trials_come_from_a_sequence():
 
 
 # --- many trials --------------------------------------------------------------------------------
-
-
-def test_of_many_trials_the_best_and_the_latest_are_modelled():
-    losses = np.array([5.0, np.nan, 1.0, 9.0, 2.0, 8.0, 7.0, 6.0])
-
-    assert best_and_latest(losses, 4).tolist() == [2, 4, 6, 7]
-    assert best_and_latest(losses, 8).tolist() == list(range(8))
 
 
 def test_two_thousand_trials_are_answered_and_it_is_said_how_many_were_modelled(caplog):

@@ -93,3 +93,21 @@ def _in_least_blocks(losses: npt.NDArray[np.float64], n: int) -> npt.NDArray[np.
             (chosen,) = (leasts <= limit).nonzero()
     places = (chosen[:, None] * _BLOCK + np.arange(_BLOCK)).ravel()
     return np.concatenate([places, np.arange(n_blocks * _BLOCK, losses.size)])
+
+
+def best_and_latest(losses: npt.NDArray[np.float64], most: int) -> npt.NDArray[np.int64]:
+    """Where `most` trials stand, rising: half of them the best, the others the latest.
+
+    All, where there are no more.
+
+    Args:
+        losses: NaN for a trial without one, which is worst; shape (n,).
+    """
+    n = len(losses)
+    if n <= most:
+        return np.arange(n)
+    is_kept = np.zeros(n, dtype=np.bool_)
+    is_kept[least(losses, most // 2)] = True
+    latest = np.flatnonzero(~is_kept)[-(most - np.count_nonzero(is_kept)) :]
+    is_kept[latest] = True
+    return np.flatnonzero(is_kept)

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpo.surrogate.split import count_below, fraction_below, least, split_by_loss
+from hpo.surrogate.split import (
+    best_and_latest,
+    count_below,
+    fraction_below,
+    least,
+    split_by_loss,
+)
 
 
 @pytest.mark.parametrize(
@@ -77,3 +83,17 @@ def test_of_many_without_a_loss_none_is_least():
     losses[[9_000, 17]] = [1.0, np.inf]
 
     assert least(losses, 26).tolist() == [9_000, 17]
+
+
+def test_the_best_and_the_latest_of_the_others():
+    losses = np.array([5.0, np.nan, 1.0, 9.0, 2.0, 8.0, 7.0, 6.0])
+
+    assert best_and_latest(losses, 4).tolist() == [2, 4, 6, 7]
+    assert best_and_latest(losses, 5).tolist() == [2, 4, 5, 6, 7]
+    assert best_and_latest(losses, 8).tolist() == list(range(8))
+
+
+def test_where_few_have_a_loss_more_of_the_latest_are_taken():
+    losses = np.array([np.nan, 3.0, *[np.nan] * 6])
+
+    assert best_and_latest(losses, 4).tolist() == [1, 5, 6, 7]
