@@ -35,6 +35,8 @@ _LOTS_AT_ONCE = 8
 # Scaled coordinates farther from 0 count as this far when suggestions keep their distance.
 _FARTHEST = 1e6
 _LOG_RUNNING_WEIGHT = math.log(RUNNING_WEIGHT)
+# A loss that is better by one deviation counts as much as a ratio of e^10.
+_OUTLOOK_WEIGHT = 10.0
 # So many combinations of options an integer can tell apart.
 _MOST_NUMBERS = 2**62
 
@@ -54,12 +56,23 @@ class Way(Enum):
     ANEW = auto()
 
 
-def draw_lots(model: Model, rng: np.random.Generator, way: Way, n_lots: int = 1) -> Iterator[Lot]:
-    """Draw candidates from l, and score them, for several suggestions at once."""
+def draw_lots(
+    model: Model,
+    rng: np.random.Generator,
+    way: Way,
+    n_lots: int = 1,
+    *,
+    with_outlook: bool = False,
+) -> Iterator[Lot]:
+    """Draw candidates from l, and score them, for several suggestions at once.
+
+    Args:
+        with_outlook: whether a regression of the losses has a say in the score.
+    """
     n_candidates = model.history.options.n_EI_candidates
     while n_lots > 0:
         n_now = min(_LOTS_AT_ONCE, n_lots)
-        drawn = Candidates(model, rng, way, n_now)
+        drawn = Candidates(model, rng, way, n_now, with_outlook=with_outlook)
         for place in range(n_now):
             yield Lot(drawn, place * n_candidates, n_candidates)
         n_lots -= n_now
@@ -76,9 +89,18 @@ class Candidates:
             where none are.
         log_l, log_g: of each candidate; shape (C,).
         log_thinness: by how much g is too low next to the bounds; shape (C,).
+        outlook: what a regression of the losses adds to the score; shape (C,).
     """
 
-    def __init__(self, model: Model, rng: np.random.Generator, way: Way, n_lots: int) -> None:
+    def __init__(
+        self,
+        model: Model,
+        rng: np.random.Generator,
+        way: Way,
+        n_lots: int,
+        *,
+        with_outlook: bool = False,
+    ) -> None:
         self.model = model
         space, axes = model.history.space, model.history.axes
         coordinates = space.coordinates
@@ -108,6 +130,9 @@ class Candidates:
         self.log_thinness = log_thinness(
             points.u[axes.bounded], g.usual_sigmas[axes.bounded], is_complete=points.is_complete
         )
+        self.outlook: Floats = np.zeros(len(points))
+        if with_outlook and model.outlook is not None:
+            self.outlook = _OUTLOOK_WEIGHT * model.outlook(points)
 
     def _draw_anew(self, rng: np.random.Generator, n_lots: int) -> npt.NDArray[np.bool_]:
         """Draw some axes from the prior, others for each lot; returns `is_anew`."""
@@ -155,7 +180,7 @@ class Lot:
 
     Attributes:
         drawn: where they are among others that were drawn with them.
-        log_l, log_g: of each candidate; shape (C,).
+        log_l, log_g, outlook: of each candidate; shape (C,).
         picked: the candidate that was looked at last.
     """
 
@@ -163,6 +188,7 @@ class Lot:
         self.drawn, self.place = drawn, slice(start, start + n)
         self.model = drawn.model
         self.log_l, self.log_g = drawn.log_l[self.place], drawn.log_g[self.place]
+        self.outlook = drawn.outlook[self.place]
         self.picked = 0
 
     @property
@@ -176,8 +202,9 @@ class Lot:
 
     @property
     def score(self) -> Floats:
-        """log l - log g, without what g lacks next to the bounds; shape (C,)."""
-        return np.asarray(self.log_l - self.log_g + self.drawn.log_thinness[self.place])
+        """log l - log g, without what g lacks next to the bounds, and the outlook; shape (C,)."""
+        log_thinness = self.drawn.log_thinness[self.place]
+        return np.asarray(self.log_l - self.log_g + log_thinness + self.outlook)
 
     def by_score(self) -> Iterator[int]:
         """Candidates, the best first; sets `picked`."""

@@ -4,7 +4,8 @@
     good, rest trials that l and g were fitted to                            tids
     l, g       density (or probability) of one hyperparameter in the two      (n,)
     score      log l - log g of each candidate, over all hyperparameters,
-               without what g lacks next to bounds                         (C,)
+               without what g lacks next to bounds, and the outlook         (C,)
+    outlook    what a regression of the losses adds to it                  (C,)
 
 The suggestion is computed again (`hpo.replay`), so what is shown is what happened.
 """
@@ -63,12 +64,15 @@ class Candidate:
 
     Attributes:
         params: {label: value} as people read it.
-        score: log l - log g, over all hyperparameters, without what g lacks next to bounds.
+        score: log l - log g, over all hyperparameters, without what g lacks next to bounds,
+            and the outlook.
+        outlook: what a regression of the losses adds to the score; 0 where it had no say.
         was_picked: whether it became the suggestion.
     """
 
     params: Mapping[str, Any]
     score: float
+    outlook: float
     was_picked: bool
 
 
@@ -112,10 +116,14 @@ class Explanation:
         lines.append(f"{len(self.good)} good trials ({listed}), {len(self.rest)} others")
         if not self.candidates:
             lines.append("every candidate had been tried: it was drawn from the prior")
+        has_outlook = any(candidate.outlook for candidate in self.candidates)
         for candidate in self.candidates[:5]:
             mark = "->" if candidate.was_picked else "  "
             shown = ", ".join(f"{k}={_short(v)}" for k, v in candidate.params.items())
-            lines.append(f"{mark} log l/g {candidate.score:8.3f}  {shown}")
+            ratio = f"log l/g {candidate.score - candidate.outlook:8.3f}"
+            if has_outlook:
+                ratio += f"  outlook {candidate.outlook:8.3f}"
+            lines.append(f"{mark} {ratio}  {shown}")
         return "\n".join(lines)
 
 
@@ -175,12 +183,15 @@ def _explained(
 
 def _candidates(space: Space, lot: Lot) -> list[Candidate]:
     rng = np.random.default_rng(0)
-    order = np.argsort(-lot.score, kind="stable").tolist()
+    score, outlook = lot.score, lot.outlook
     return [
         Candidate(
-            space.params(lot.values(index, rng)), float(lot.score[index]), index == lot.picked
+            params=space.params(lot.values(index, rng)),
+            score=float(score[index]),
+            outlook=float(outlook[index]),
+            was_picked=index == lot.picked,
         )
-        for index in order
+        for index in np.argsort(-score, kind="stable").tolist()
     ]
 
 

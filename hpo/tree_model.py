@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpo.algobase import as_integer, as_real, known_rows
+from hpo.exceptions import InvalidOption
 from hpo.observations import Observations
 from hpo.partial import ranking_losses
 from hpo.space import Space
@@ -30,9 +31,10 @@ from hpo.surrogate.axes import MOST_VALUES, Axes, Points
 from hpo.surrogate.bandit import Tally, choose_branch, tally_branches
 from hpo.surrogate.joint import JointParzen, log_densities
 from hpo.surrogate.joint_fit import fit_together
+from hpo.surrogate.outlook import LEAST_TRIALS, MOST_AWAITED, MOST_TRIALS, Outlook
 from hpo.surrogate.recent import Recent
 from hpo.surrogate.smoothing import smoothed_losses
-from hpo.surrogate.split import count_below, fraction_below, least
+from hpo.surrogate.split import best_and_latest, count_below, fraction_below, least
 from hpo.surrogate.weights import RUNNING_WEIGHT, badness_weights, improvement_weights
 from hpo.trial_points import TrialPoints
 
@@ -71,6 +73,7 @@ class Options:
     least_sigma: float = 0.03
     max_kernels: int = 256
     noisy: bool = False
+    regression: bool | None = None
 
     def __post_init__(self) -> None:
         as_real("prior_weight", self.prior_weight, at_least=0.0)
@@ -81,6 +84,8 @@ class Options:
         as_real("below_fraction", self.below_fraction, above=0.0)
         as_real("least_sigma", self.least_sigma, above=0.0)
         as_integer("max_kernels", self.max_kernels, at_least=2)
+        if not (self.regression is None or isinstance(self.regression, bool)):
+            raise InvalidOption(f"regression must be True, False or None, not {self.regression!r}")
 
 
 class Share(NamedTuple):
@@ -190,6 +195,15 @@ class History:
 
         return self._kept.fits.get_all(keys, make)
 
+    def outlook(self, places: Rows) -> Outlook:
+        """A regression of the losses of some trials; kept, because the next may need it."""
+        losses = self.losses[places]
+
+        def make() -> Outlook:
+            return Outlook(self.axes, self.points(places), losses)
+
+        return self._kept.outlooks.get((self._words[places].tobytes(), losses.tobytes()), make)
+
     def points(self, places: Rows) -> Points:
         """Trials as the estimators see them."""
         return self._kept.points.at(self.observations, self.rows[places])
@@ -214,11 +228,13 @@ class Kept:
     Attributes:
         points: the trials in unit coordinates.
         fits: the estimators that were used last.
+        outlooks: the regressions that were.
     """
 
     def __init__(self, space: Space, axes: Axes) -> None:
         self.points = TrialPoints(space, axes.n_continuous)
         self.fits: Recent[JointParzen] = Recent(_MAX_FITS)
+        self.outlooks: Recent[Outlook] = Recent(_MAX_FITS)
         self._axes = axes
 
     @classmethod
@@ -320,6 +336,19 @@ class Model:
         rest = Share(self.kernels_of_rest, self.weights_of_rest, prior_weight)
         l, g = self.history.fit([good, rest])  # noqa: E741
         return l, g
+
+    @cached_property
+    def outlook(self) -> Outlook | None:
+        """What losses to hope for in this branch; None where too few trials have ended."""
+        history, ended = self.history, self._places
+        pending = ended[:0]
+        if history.observations.n_pending:
+            is_pending = history.is_pending[ended]
+            ended, pending = ended[~is_pending], ended[is_pending]
+        if len(ended) < LEAST_TRIALS:
+            return None
+        outlook = history.outlook(ended[best_and_latest(history.losses[ended], MOST_TRIALS)])
+        return outlook.awaiting(history.points(pending[-MOST_AWAITED:]))
 
     def margins(
         self, label: str, grid: Floats, *, of_values: bool = False

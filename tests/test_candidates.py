@@ -1,4 +1,4 @@
-"""Candidates of which some axes are drawn anew: by the prior there, by l elsewhere.
+"""Candidates of which some axes are drawn anew, and what a regression adds to their scores.
 
 How they keep out of each other's way is in `test_crowd`.
 """
@@ -13,10 +13,12 @@ from scipy import stats
 
 from hpo import hp, tpe
 from hpo.candidates import Way, draw_lots
+from hpo.document import new_trial
 from hpo.space import Space
 from hpo.surrogate.axes import Points
+from hpo.surrogate.outlook import Outlook
 from hpo.tree_model import History, Model, Options
-from tests.searches import EVERY_KIND, at_random, search
+from tests.searches import EVERY_KIND, at_random, finished, observe, search
 from tests.surrogate.joint_slowly import slow_log_density
 
 NUMBERS = [kind for kind in EVERY_KIND if "choice" not in kind]
@@ -116,3 +118,78 @@ def test_a_search_that_took_a_wrong_valley_on_one_axis_gets_away(monkeypatch):
     monkeypatch.setattr("hpo.tpe._ANEW_FRACTION", 0.0)
 
     assert with_axes_anew < 0.75 * median_best()
+
+
+# --- the outlook ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", Way)
+def test_the_outlook_is_a_term_of_the_score(way):
+    model = model_of(MIXED)
+
+    (alone,), (lot,) = (
+        draw_lots(model, np.random.default_rng(4), way, with_outlook=with_outlook)
+        for with_outlook in (False, True)
+    )
+
+    # A loss that is expected to be better by one deviation counts as a ratio of e^10.
+    added = 10.0 * model.outlook(lot.drawn.points)
+    assert np.ptp(added) > 1.0
+    np.testing.assert_allclose(lot.score - alone.score, added, rtol=1e-9, atol=1e-9)
+
+
+def test_the_outlook_knows_what_the_estimators_know():
+    model = model_of(MIXED)
+    history = model.history
+
+    outlook = Outlook(history.axes, history.points(np.arange(40)), history.losses)
+
+    (lot,) = lots_of(model, Way.NEAR, 1)
+    points = lot.drawn.points
+    assert (model.outlook(points) == outlook(points)).all()
+
+
+def test_the_outlook_is_of_one_branch_and_awaits_the_trials_that_run():
+    space = Space(hp.choice("m", [hp.uniform("x", 0.0, 1.0), hp.uniform("y", 0.0, 1.0)]))
+    rng = np.random.default_rng(0)
+    trials = [finished(tid, {"m": 0, "x": x}, x) for tid, x in enumerate(rng.random(9))]
+    trials += [finished(10 + tid, {"m": 1, "y": y}, 9.0) for tid, y in enumerate(rng.random(9))]
+    running = [new_trial(30 + tid, values={"m": 0, "x": x}) for tid, x in enumerate(rng.random(5))]
+    running += [new_trial(40, values={"m": 1, "y": 0.5})]
+
+    history = History(space, observe(*trials, *running), Options())
+    ended, awaited = np.arange(9), np.arange(18, 23)
+    expected = Outlook(history.axes, history.points(ended), history.losses[ended])
+    expected = expected.awaiting(history.points(awaited))
+
+    points = history.points(np.arange(9))
+    assert (Model(history, {"m": 0}).outlook(points) == expected(points)).all()
+
+
+def test_there_is_no_outlook_where_hardly_a_trial_has_ended():
+    running = [new_trial(30 + tid, values={"x": 0.1 * tid}) for tid in range(9)]
+    trials = [finished(tid, {"x": 0.1 * tid}, float(tid)) for tid in range(7)]
+    space = Space({"x": hp.uniform("x", 0.0, 1.0)})
+
+    model = Model(History(space, observe(*trials, *running), Options()), {})
+
+    assert model.outlook is None
+    (lot,) = draw_lots(model, np.random.default_rng(0), Way.NEAR, with_outlook=True)
+    assert np.isfinite(lot.score).all()
+
+
+def test_of_many_trials_the_outlook_takes_the_best_and_the_latest():
+    model = model_of(MIXED)
+    observations = search(at_random, MIXED, lambda values: sum(values.values()), 300, seed=3)
+    history = History(MIXED, observations, Options())
+
+    ranks = history.losses.argsort().argsort()
+    places = [place for place in range(300) if ranks[place] < 64]
+    places += [place for place in range(300) if ranks[place] >= 64][-64:]
+    expected = Outlook(
+        history.axes, history.points(np.sort(places)), history.losses[np.sort(places)]
+    )
+
+    (lot,) = lots_of(model, Way.NEAR, 1)
+    points = lot.drawn.points
+    assert (Model(history, {}).outlook(points) == expected(points)).all()

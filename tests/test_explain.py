@@ -115,3 +115,25 @@ def test_what_was_drawn_from_the_prior_is_named_once_a_search_is_stuck():
     for each in seen:
         assert set(each.anew) <= set(each.params) - {"model"}
         assert (f"drawn from the prior: {', '.join(each.anew)}" in str(each)) is bool(each.anew)
+
+
+def test_what_a_regression_adds_is_told_where_it_had_a_say(trials):
+    alone, having = (
+        explain(trials, space=SPACE, options=tpe.Options(regression=each)) for each in (None, True)
+    )
+
+    assert "outlook" not in str(alone)
+    assert {candidate.outlook for candidate in alone.candidates} == {0.0}
+    assert len({candidate.outlook for candidate in having.candidates}) > 1
+    # The same candidates, in another order: l and g think of them what they did.
+    ratio_of = {str(each.params): each.score for each in alone.candidates}
+    for candidate in having.candidates:
+        expected = ratio_of[str(candidate.params)]
+        assert candidate.score - candidate.outlook == pytest.approx(expected, abs=1e-9)
+    best = having.candidates[0]
+    shown = next(line for line in str(having).splitlines() if line.startswith("->"))
+    assert shown.split()[3:6] == [
+        f"{best.score - best.outlook:.3f}",
+        "outlook",
+        f"{best.outlook:.3f}",
+    ]

@@ -64,14 +64,15 @@ HISTORIES = {
 }
 
 
+@pytest.mark.parametrize("regression", [False, True], ids=["estimators", "regression"])
 @pytest.mark.parametrize("noisy", [False, True], ids=["exact", "noisy"])
 @pytest.mark.parametrize("history", HISTORIES)
-def test_any_losses(history, noisy):
+def test_any_losses(history, noisy, regression):
     observations = Observations()
     for tid, loss in enumerate(HISTORIES[history]):
         values = rand.suggest_values(BRANCHES, tid, 0)
         observations.update(failed(tid, values) if loss is None else finished(tid, values, loss))
-    options = tpe.Options(n_startup_jobs=1, noisy=noisy)
+    options = tpe.Options(n_startup_jobs=1, noisy=noisy, regression=regression)
 
     for tid in range(100, 115):
         assert_possible(BRANCHES, tpe.suggest_values(BRANCHES, observations, tid, 0, options))
@@ -84,6 +85,7 @@ def test_no_history_and_no_start():
         assert_possible(BRANCHES, tpe.suggest_values(BRANCHES, Observations(), tid, 0, options))
 
 
+@pytest.mark.parametrize("regression", [False, True], ids=["estimators", "regression"])
 @pytest.mark.parametrize(
     "xs",
     [
@@ -92,11 +94,12 @@ def test_no_history_and_no_start():
     ],
     ids=str,
 )  # fmt: skip
-def test_values_on_and_outside_the_bounds(xs):
-    documents = [finished(tid, {"x": xs[tid % 2]}, tid) for tid in range(30)]
+def test_values_on_and_outside_the_bounds(xs, regression):
+    observations = observe(*(finished(tid, {"x": xs[tid % 2]}, tid) for tid in range(30)))
+    options = tpe.Options(regression=regression)
 
     for tid in range(100, 110):
-        assert_possible(X, tpe.suggest_values(X, observe(*documents), tid, 0))
+        assert_possible(X, tpe.suggest_values(X, observations, tid, 0, options))
 
 
 def test_values_of_another_space():
@@ -159,10 +162,11 @@ def test_every_kind_of_hyperparameter_is_searched_downhill(kind):
     assert np.median(late) <= np.median(early)
 
 
+@pytest.mark.parametrize("regression", [False, True], ids=["estimators", "regression"])
 @pytest.mark.parametrize("kind", EXTREME_KINDS)
-def test_extreme_hyperparameters(kind):
+def test_extreme_hyperparameters(kind, regression):
     space = Space({"v": EXTREME_KINDS[kind], "x": hp.uniform("x", 0.0, 1.0)})
-    options = tpe.Options(n_startup_jobs=5)
+    options = tpe.Options(n_startup_jobs=5, regression=regression)
 
     def suggest(searched, observations, tid, seed):
         values = tpe.suggest_values(searched, observations, tid, seed, options)
@@ -188,10 +192,11 @@ def test_a_thousand_labels():
     space = Space({f"x{i}": hp.uniform(f"x{i}", 0.0, 1.0) for i in range(1000)})
     observations = search(at_random, space, lambda values: values["x0"], 15, seed=0)
 
-    values = tpe.suggest_values(space, observations, 20, 0)
-
-    assert len(values) == 1000
-    assert_possible(space, values)
+    for regression in (False, True):
+        options = tpe.Options(regression=regression)
+        values = tpe.suggest_values(space, observations, 20, 0, options)
+        assert len(values) == 1000
+        assert_possible(space, values)
 
 
 def test_a_thousand_conditional_labels():
@@ -199,8 +204,9 @@ def test_a_thousand_conditional_labels():
     space = Space(hp.choice("which", options))
     observations = search(at_random, space, lambda values: float(values["which"]), 15, seed=0)
 
-    for tid in range(20, 25):
-        values = tpe.suggest_values(space, observations, tid, 0)
+    for tid in range(20, 30):
+        options = tpe.Options(regression=tid % 2 == 0)
+        values = tpe.suggest_values(space, observations, tid, 0, options)
         assert set(values) == {"which", f"x{values['which']}"}
 
 
@@ -228,6 +234,7 @@ def test_bounds_that_depend_on_another_hyperparameter():
         {"prior_weight": math.nan}, {"n_EI_candidates": 0}, {"n_EI_candidates": 2.5},
         {"n_startup_jobs": None}, {"n_startup_jobs": -1}, {"below_fraction": 0.0},
         {"below_fraction": None}, {"least_sigma": 0.0}, {"max_kernels": 1}, {"max_kernels": True},
+        {"regression": 1}, {"regression": "auto"},
     ],
     ids=str,
 )  # fmt: skip

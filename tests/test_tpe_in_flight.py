@@ -113,6 +113,61 @@ def test_a_thousand_running_trials_are_no_hindrance():
     assert len({values_of(document)["x"] for document in suggested}) == 70
 
 
+# --- the regression -----------------------------------------------------------------------
+
+
+def test_a_regression_has_a_say_while_other_trials_run_or_are_asked_for():
+    documents = seen_in_the_square(0)
+    running = new_trial(50, values={"a": 0.9, "b": 0.9})
+
+    def suggested(new_ids, *more, **options):
+        domain, trials = domain_and_trials(SQUARE, *documents, *more)
+        return [values_of(each) for each in tpe.suggest(new_ids, domain, trials, 3, **options)]
+
+    alone, several = [60], [60, 61]
+    without, having = {"regression": False}, {"regression": True}
+    assert suggested(alone) == suggested(alone, **without) != suggested(alone, **having)
+    assert (
+        suggested(alone, running)
+        == suggested(alone, running, **having)
+        != suggested(alone, running, **without)
+    )
+    assert suggested(several) == suggested(several, **having) != suggested(several, **without)
+    # Of many at once each costs too much.
+    many = range(60, 69)
+    assert suggested(many) == suggested(many, **without) != suggested(many, **having)
+
+
+def slope(values):
+    """Downhill towards a corner, along a line on which hyperparameters go together."""
+    x = np.array([values[f"x{i}"] for i in range(6)])
+    return float(((x - 0.85) ** 2).sum() + 5.0 * (np.diff(x) ** 2).sum())
+
+
+def best_with_eight_workers(seed, options):
+    """The least loss of 80 trials, eight of which run at any time."""
+    space = Space({f"x{i}": hp.uniform(f"x{i}", 0.0, 1.0) for i in range(6)})
+    observations, running = Observations(), []
+    for tid in range(87):
+        running.append((tid, tpe.suggest_values(space, observations, tid, seed, options)))
+        observations.add_pending(*running[-1])
+        if len(running) == 8:
+            first, values = running.pop(0)
+            observations.update(finished(first, values, slope(values)))
+    return float(np.nanmin(observations.losses))
+
+
+def test_with_eight_workers_the_regression_leaves_less_of_the_way():
+    having, without = (
+        np.median(
+            [best_with_eight_workers(seed, tpe.Options(regression=each)) for seed in range(20)]
+        )
+        for each in (None, False)
+    )
+
+    assert having < 0.7 * without
+
+
 # --- spaces of discrete values -----------------------------------------------------------
 
 TWELVE = {"a": hp.randint("a", 3), "b": hp.choice("b", ["p", hp.quniform("q", 0, 2, 1)])}

@@ -42,6 +42,7 @@ __all__ = [
     "RationalQuadratic",
     "SquaredExponential",
     "kernel_named",
+    "matern52",
     "squared_distances",
 ]
 
@@ -151,6 +152,16 @@ def kernel_named(name: str) -> Kernel:
         hint = did_you_mean(str(name), KERNELS)
         raise InvalidOption(f"kernel must be one of {', '.join(KERNELS)}, not {name!r}{hint}")
     return KERNELS[name]
+
+
+def matern52(squares: Floats) -> Floats:
+    """Equation (3) alone, of the shape of `squares`."""
+    root = np.sqrt(5.0 * squares)
+    decay = np.exp(-root)
+    root += 1.0
+    root += (5.0 / 3.0) * squares
+    root *= decay
+    return root
 
 
 def squared_distances(X: Floats, Z: Floats, lengthscales: Floats | float = 1.0) -> Floats:
