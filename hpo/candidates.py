@@ -220,7 +220,7 @@ class Lot:
         if space.coordinates.free:
             return choose_root_first(space, rng, lambda label, _: numbers[label])
         return {
-            label: _as_value(parameter, numbers[label])
+            label: numbers[label] if parameter.is_plain else _as_value(parameter, numbers[label])
             for label, parameter in space.hyperparameters.items()
             if drawn.is_active is None or drawn.is_active[label][place]
         }
@@ -228,7 +228,7 @@ class Lot:
 
 def _as_value(parameter: Hyperparameter, number: float) -> Any:
     value = parameter.as_value(number)
-    if parameter.prior is None or type(value) is float or parameter.options is not None:
+    if parameter.prior is None:
         return value
     # Beyond 2^53 a float is not exact enough to stay inside the bounds.
     low, high = parameter.prior.bounds

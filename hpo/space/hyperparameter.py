@@ -65,6 +65,11 @@ class Hyperparameter:
         return self.options is None and not self.is_integer
 
     @cached_property
+    def is_plain(self) -> bool:
+        """Whether algorithms compute with its values as they are: floats, numbers of options."""
+        return self.prior is not None and (self._is_real or self.options is not None)
+
+    @cached_property
     def _n_options(self) -> int:
         """How many options it has; 0 unless it is a choice."""
         return len(self.options or ())
