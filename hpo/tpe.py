@@ -134,7 +134,8 @@ def suggest(
             configurations may come again.
         regression: whether a regression of the losses has a say. None: while other trials
             run, unless more than eight are asked for at once. True: always; then a
-            suggestion takes a millisecond longer, and good losses are found in fewer trials.
+            suggestion takes a millisecond or two longer, and good losses are found in fewer
+            trials.
         verbose: log how many trials were used.
 
     Returns:

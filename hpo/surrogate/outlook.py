@@ -23,7 +23,7 @@ its z is 0, so means stay, and deviations around it shrink.
 The Parzen estimators know of a trial whether it was good, and of the place around it. A
 regression knows how good, and sees the slope between trials: it expects better losses where
 no trial was yet. All axes have one lengthscale, and what is worse than the median is all
-the same to it: so it takes a millisecond, and few trials suffice.
+the same to it: so it takes a millisecond or two, and few trials suffice.
 
 Next to the bounds of a continuous axis deviations are large, only because no trial can be
 beyond. So that the search is not drawn there, all that is closer to a bound than a tenth of
