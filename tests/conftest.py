@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +19,9 @@ from tests.servers import Server, fresh_database, running_server
 
 # For this process and those that it starts: no test may touch the key of whoever runs it.
 os.environ["HPO_KEY"] = secrets.token_hex(32)
+# In the background of a shell SIGINT is ignored, and would be by all that is started here.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
