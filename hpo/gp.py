@@ -57,7 +57,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-VERSION = 3
+VERSION = 4
 
 _KNOWN_OPTIONS = tuple(Options.__dataclass_fields__)
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hpo.surrogate.products import put_product
+from hpo.surrogate.products import product
 
 __all__ = ["Factor"]
 
@@ -56,8 +56,8 @@ class Factor:
                 )
             log_root += float(np.log(diagonal.diagonal()).sum())
             inverse, _ = lapack.dtrtri(diagonal, lower=1)
-            below = _product(rest[_BLOCK:, :_BLOCK], inverse.T)
-            rest = rest[_BLOCK:, _BLOCK:] - _product(below, below.T)
+            below = product(rest[_BLOCK:, :_BLOCK], inverse.T)
+            rest = rest[_BLOCK:, _BLOCK:] - product(below, below.T)
             self._blocks.append((inverse, below))
         self.log_determinant = 2.0 * log_root
 
@@ -66,8 +66,8 @@ class Factor:
         solved, rest = np.empty_like(right), right
         for number, (inverse, below) in enumerate(self._blocks):
             place = slice(number * _BLOCK, number * _BLOCK + len(inverse))
-            solved[place] = _product(inverse, rest[: len(inverse)])
-            rest = rest[len(inverse) :] - _product(below, solved[place])
+            solved[place] = product(inverse, rest[: len(inverse)])
+            rest = rest[len(inverse) :] - product(below, solved[place])
         return solved
 
 
@@ -77,9 +77,3 @@ def _lapack() -> Any:
     import scipy.linalg
 
     return scipy.linalg.lapack
-
-
-def _product(left: Floats, right: Floats) -> Floats:
-    product = np.empty((len(left), right.shape[1]))
-    put_product(left, right, product)
-    return product

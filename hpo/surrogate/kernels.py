@@ -33,6 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpo.exceptions import InvalidOption, did_you_mean
+from hpo.surrogate.products import product
 
 __all__ = [
     "KERNELS",
@@ -176,7 +177,7 @@ def squared_distances(X: Floats, Z: Floats, lengthscales: Floats | float = 1.0) 
     """
     middle = Z.mean(axis=0) if len(Z) else 0.0
     left, right = (X - middle) / lengthscales, (Z - middle) / lengthscales
-    squares: Floats = left @ right.T
+    squares = product(left, right.T)
     squares *= -2.0
     squares += np.einsum("if,if->i", left, left)[:, None]
     squares += np.einsum("if,if->i", right, right)

@@ -51,6 +51,7 @@ import numpy.typing as npt
 from hpo.surrogate.axes import Axes, Points
 from hpo.surrogate.factor import Factor
 from hpo.surrogate.kernels import matern52, squared_distances
+from hpo.surrogate.products import product
 from hpo.surrogate.warping import standardised
 
 __all__ = ["LEAST_TRIALS", "MOST_AWAITED", "MOST_TRIALS", "Outlook"]
@@ -105,7 +106,7 @@ class Outlook:
             return self
         placed = self._placed(points)
         h = fit.factor.solve(fit.correlations(self._squares(self._trials, placed)))
-        rest = fit.correlations(self._squares(placed, placed)) - h.T @ h
+        rest = fit.correlations(self._squares(placed, placed)) - product(h.T, h)
         rest.flat[:: len(rest) + 1] += _NOISE
         twin = copy.copy(self)
         twin._awaited = _Awaited(placed, h, Factor(rest))
@@ -123,7 +124,8 @@ class Outlook:
         h = fit.factor.solve(fit.correlations(self._squares(self._trials, placed)))
         explained = np.einsum("ic,ic->c", h, h)
         if awaited is not None:
-            others = fit.correlations(self._squares(awaited.placed, placed)) - awaited.h.T @ h
+            others = fit.correlations(self._squares(awaited.placed, placed))
+            others -= product(awaited.h.T, h)
             h_others = awaited.factor.solve(others)
             explained += np.einsum("ic,ic->c", h_others, h_others)
         deviations = np.sqrt(fit.variance * np.maximum(1.0 - explained, _LEAST_VARIANCE))

@@ -20,13 +20,20 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["put_product"]
+__all__ = ["product", "put_product"]
 
 Floats = npt.NDArray[np.float64]
 
 # K F C of a strip, and of what is computed in strips.
 _MOST_IN_ONE_THREAD = 65536 * 4
 _MOST_IN_STRIPS = 16 * _MOST_IN_ONE_THREAD
+
+
+def product(left: Floats, right: Floats) -> Floats:
+    """left @ right, shape (K, C)."""
+    out = np.empty((len(left), right.shape[1]))
+    put_product(left, right, out)
+    return out
 
 
 def put_product(left: Floats, right: Floats, out: Floats) -> None:

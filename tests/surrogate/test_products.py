@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpo.surrogate.products import put_product
+from hpo.surrogate.products import product, put_product
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,7 @@ def test_a_product_is_the_sum_over_rows_and_columns(shape):
     put_product(left, right, out)
 
     np.testing.assert_allclose(out, np.einsum("kf,fc->kc", left, right), atol=1e-10)
+    assert (product(left, right) == out).all()
 
 
 @pytest.mark.parametrize(
