@@ -15,9 +15,6 @@ Cholesky); OpenBLAS, interface/lapack/potrf.c: one thread where n < 64.
 
 from __future__ import annotations
 
-import functools
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -44,7 +41,10 @@ class Factor:
     """
 
     def __init__(self, matrix: Floats) -> None:
-        rest, log_root, lapack = matrix, 0.0, _lapack()
+        # Late, because `import hpo` shall not load scipy.
+        from scipy.linalg import lapack
+
+        rest, log_root = matrix, 0.0
         # Of each block of columns the inverse of its diagonal block, and what is below that.
         self._blocks: list[tuple[Floats, Floats]] = []
         for start in range(0, len(matrix), _BLOCK):
@@ -69,11 +69,3 @@ class Factor:
             solved[place] = product(inverse, rest[: len(inverse)])
             rest = rest[len(inverse) :] - product(below, solved[place])
         return solved
-
-
-@functools.cache
-def _lapack() -> Any:
-    # Late, because `import hpo` shall not load scipy.
-    import scipy.linalg
-
-    return scipy.linalg.lapack

@@ -25,6 +25,13 @@ regression knows how good, and sees the slope between trials: it expects better 
 no trial was yet. All axes have one lengthscale, and what is worse than the median is all
 the same to it: so it takes a millisecond or two, and few trials suffice.
 
+Measured with 8 workers on the problems of scripts/bench_quality: the mean normalised regret of
+the search was 0.47, 0.26 and 0.16 after 50, 100 and 200 trials; without the outlook 0.56, 0.37
+and 0.21. Of what else was tried, means alone, with no deviations in (4), leave choices that had
+a bad start for good; one lengthscale for all searches, rational quadratic kernels and half as
+many trials find worse losses; noise that is learnt, ranks instead of losses, and more trials
+find the same.
+
 Next to the bounds of a continuous axis deviations are large, only because no trial can be
 beyond. So that the search is not drawn there, all that is closer to a bound than a tenth of
 the range counts as a tenth from it.
@@ -199,9 +206,13 @@ class _Fit:
 def _targets(losses: Floats) -> Floats:
     """y; the worst for a trial that failed. All 0 where losses do not differ."""
     known = losses[losses == losses]
-    limit = np.median(known) if len(known) else np.nan
+    if not len(known):
+        return np.zeros(len(losses))
+    with np.errstate(invalid="ignore", over="ignore"):
+        # Between the two infinities there is no median, and between huge losses an infinite one.
+        limit = np.median(known)
     # Where half of them are best, what is worse must still be told from these.
-    cut = np.minimum(losses, limit) if len(known) and limit > known.min() else losses
+    cut = np.minimum(losses, limit) if limit > known.min() else losses
     finite = cut[np.isfinite(cut)]
     if not len(finite):
         return np.zeros(len(losses))

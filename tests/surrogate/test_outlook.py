@@ -191,12 +191,15 @@ def test_axes_that_never_vary_do_not_count():
         np.full(12, np.inf),
         np.r_[-np.inf, np.arange(11.0)],
         np.r_[np.full(7, -np.inf), np.arange(5.0)],
+        np.r_[np.full(6, -np.inf), np.full(6, np.inf)],
+        1e308 * np.linspace(1.0, 1.7, 12),
         1e308 * np.linspace(-1.0, 1.0, 12),
         1e-320 * np.arange(12.0),
     ],
     ids=["equal", "all failed", "infinite", "one at minus infinity", "most at minus infinity",
-         "huge", "tiny"],
+         "half at each infinity", "all huge", "huge", "tiny"],
 )  # fmt: skip
+@pytest.mark.filterwarnings("error")
 def test_it_is_finite_whatever_the_losses(losses):
     axes = axes_of(BOUNDED, options=([0.5, 0.5],))
     rng = np.random.default_rng(0)
