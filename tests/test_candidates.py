@@ -163,7 +163,8 @@ def test_the_outlook_is_of_one_branch_and_awaits_the_trials_that_run():
     expected = expected.awaiting(history.points(awaited))
 
     points = history.points(np.arange(9))
-    assert (Model(history, {"m": 0}).outlook(points) == expected(points)).all()
+    outlook = Model(history, {"m": 0}).outlook
+    assert outlook is not None and (outlook(points) == expected(points)).all()
 
 
 def test_there_is_no_outlook_where_hardly_a_trial_has_ended():
@@ -192,4 +193,5 @@ def test_of_many_trials_the_outlook_takes_the_best_and_the_latest():
 
     (lot,) = lots_of(model, Way.NEAR, 1)
     points = lot.drawn.points
-    assert (Model(history, {}).outlook(points) == expected(points)).all()
+    outlook = Model(history, {}).outlook
+    assert outlook is not None and (outlook(points) == expected(points)).all()

@@ -205,8 +205,8 @@ def test_a_thousand_conditional_labels():
     observations = search(at_random, space, lambda values: float(values["which"]), 15, seed=0)
 
     for tid in range(20, 30):
-        options = tpe.Options(regression=tid % 2 == 0)
-        values = tpe.suggest_values(space, observations, tid, 0, options)
+        regression = tpe.Options(regression=tid % 2 == 0)
+        values = tpe.suggest_values(space, observations, tid, 0, regression)
         assert set(values) == {"which", f"x{values['which']}"}
 
 
