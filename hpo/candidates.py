@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hpo.algobase import choose_root_first
-from hpo.space import Hyperparameter, Space
+from hpo.space import Space
 from hpo.surrogate.axes import Points
 from hpo.surrogate.edges import log_thinness
 from hpo.surrogate.joint import log_densities
@@ -170,9 +170,9 @@ class Candidates:
     def numbers_at(self, place: int) -> dict[str, float]:
         """{label: number} of one candidate, active or not."""
         coordinates = self.model.history.space.coordinates
-        numbers = dict(zip(coordinates.numeric, self._x[:, place].tolist(), strict=True))
-        numbers.update(zip(coordinates.options, self._options[:, place].tolist(), strict=True))
-        return numbers
+        labels = coordinates.numeric + coordinates.options
+        numbers = self._x[:, place].tolist() + self._options[:, place].tolist()
+        return dict(zip(labels, numbers, strict=True))
 
 
 class Lot:
@@ -219,20 +219,14 @@ class Lot:
         numbers = drawn.numbers_at(place)
         if space.coordinates.free:
             return choose_root_first(space, rng, lambda label, _: numbers[label])
-        return {
-            label: numbers[label] if parameter.is_plain else _as_value(parameter, numbers[label])
-            for label, parameter in space.hyperparameters.items()
-            if drawn.is_active is None or drawn.is_active[label][place]
-        }
-
-
-def _as_value(parameter: Hyperparameter, number: float) -> Any:
-    value = parameter.as_value(number)
-    if parameter.prior is None:
-        return value
-    # Beyond 2^53 a float is not exact enough to stay inside the bounds.
-    low, high = parameter.prior.bounds
-    return max(low, min(value, high))
+        values: dict[str, Any] = {label: numbers[label] for label in space.hyperparameters}
+        if drawn.is_active is not None:
+            values = {label: values[label] for label in values if drawn.is_active[label][place]}
+        for label, (low, high) in space.bounds_of_integers.items():
+            if label in values:
+                # Beyond 2^53 a float is not exact enough to stay inside the bounds.
+                values[label] = max(low, min(int(values[label]), high))
+        return values
 
 
 class Crowd:

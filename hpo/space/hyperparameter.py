@@ -60,14 +60,9 @@ class Hyperparameter:
         return self.prior is not None and self.prior.is_integer
 
     @cached_property
-    def _is_real(self) -> bool:
+    def is_real(self) -> bool:
         """Whether any float is a value of it."""
         return self.options is None and not self.is_integer
-
-    @cached_property
-    def is_plain(self) -> bool:
-        """Whether algorithms compute with its values as they are: floats, numbers of options."""
-        return self.prior is not None and (self._is_real or self.options is not None)
 
     @cached_property
     def _n_options(self) -> int:
@@ -87,7 +82,7 @@ class Hyperparameter:
                 hyperparameter is, or a choice has no such option.
         """
         # What algorithms chose is of the right type already.
-        if type(value) is float and self._is_real:
+        if type(value) is float and self.is_real:
             return value
         if type(value) is int and 0 <= value < self._n_options:
             return value

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -188,36 +188,46 @@ class Space:
         """
         checked = self._checked(values)
         evaluation = self._evaluation(checked) if self._is_nested else Evaluation()
+        active = self._active(checked, evaluation)
+        try:
+            params = {label: checked[label] for label in active}
+        except KeyError as missing:
+            raise InvalidConfiguration(
+                f"the configuration lacks a value for {missing}, which is active in it"
+            ) from None
         reader = OptionReader(evaluation, self._harmless)
-        params: dict[str, Any] = {}
-        for label in self._active(checked, evaluation):
-            if label not in checked:
-                raise InvalidConfiguration(
-                    f"the configuration lacks a value for {label!r}, which is active in it"
-                )
-            options, value = self.hyperparameters[label].options, checked[label]
-            if options is None:
-                params[label] = value
-            elif label in self._constant_options:
-                params[label] = self._constant_options[label][int(value)]
+        for label, options in self._options.items():
+            if label not in params:
+                continue
+            number = int(params[label])
+            if label in self._constant_options:
+                params[label] = self._constant_options[label][number]
             else:
-                params[label] = reader.read(options, int(value))
+                params[label] = reader.read(options, number)
         return params
 
     @cached_property
     def _is_nested(self) -> bool:
         """Whether what is active, or how it is read, depends on several values."""
-        choices = [label for label, each in self.hyperparameters.items() if each.options]
-        return not self.is_flat or len(self._constant_options) < len(choices)
+        return not self.is_flat or len(self._constant_options) < len(self._options)
+
+    @cached_property
+    def _options(self) -> dict[str, Sequence[Apply]]:
+        """{label: its options} of the choices."""
+        return {
+            label: parameter.options
+            for label, parameter in self.hyperparameters.items()
+            if parameter.options is not None
+        }
 
     @cached_property
     def _constant_options(self) -> dict[str, list[Any]]:
         """{label: its options, as people read them} of the choices between mere constants."""
         reader = OptionReader(Evaluation(), self._harmless)
         return {
-            label: [reader.read(parameter.options, n) for n in range(len(parameter.options))]
-            for label, parameter in self.hyperparameters.items()
-            if parameter.options and all(_is_constant(option) for option in parameter.options)
+            label: [reader.read(options, n) for n in range(len(options))]
+            for label, options in self._options.items()
+            if all(_is_constant(option) for option in options)
         }
 
     @cached_property
@@ -225,16 +235,18 @@ class Space:
         return harmless_nodes(self.expr)
 
     def _checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        checked: dict[str, Any] = {}
+        parameters, checked = self.hyperparameters, dict(values)
         for label, value in values.items():
-            parameter = self.hyperparameters.get(label)
+            parameter = parameters.get(label)
             if parameter is None:
                 raise InvalidConfiguration(
                     f"the space has no hyperparameter {label!r}"
-                    f"{did_you_mean(str(label), self.hyperparameters)}; "
-                    f"it has {', '.join(map(repr, self.hyperparameters))}"
+                    f"{did_you_mean(str(label), parameters)}; "
+                    f"it has {', '.join(map(repr, parameters))}"
                 )
-            checked[label] = parameter.as_value(value)
+            # Most values are floats, and need nothing else.
+            if type(value) is not float or not parameter.is_real:
+                checked[label] = parameter.as_value(value)
         return checked
 
     def _evaluation(self, checked: Mapping[str, Any]) -> Evaluation:
@@ -269,6 +281,15 @@ class Space:
     def coordinates(self) -> Coordinates:
         """Unit coordinates of the hyperparameters, for models that compare them."""
         return Coordinates(self.hyperparameters)
+
+    @cached_property
+    def bounds_of_integers(self) -> dict[str, tuple[float, float]]:
+        """{label: least and greatest value} of the hyperparameters that are ints, no choices."""
+        return {
+            label: parameter.prior.bounds
+            for label, parameter in self.hyperparameters.items()
+            if parameter.prior is not None and parameter.is_integer and parameter.options is None
+        }
 
     @property
     def is_flat(self) -> bool:
