@@ -251,22 +251,32 @@ class Crowd:
         half_cells = axes.half_cells[cells]
         peaks[cells] *= np.where(half_cells > 0, 2.0 * half_cells, 1.0)
         np.minimum(peaks[cells], 1.0, out=peaks[cells], where=half_cells > 0)
-        log_peaks = np.log(peaks)
-        # Products of `right` and `left` are sums over the axes that are active in both points.
-        if all(every.is_complete for every, _ in points):
-            scaled = (u / sigmas).clip(-_FARTHEST, _FARTHEST)
-            lengths = 0.5 * (scaled * scaled).sum(axis=0, keepdims=True)
-            ones = np.ones_like(lengths)
-            right = [scaled, ones, lengths]
-            left = [scaled, log_peaks.sum() - lengths, -ones]
+        self._log_peaks = np.log(peaks)[:, 0]
+        # Candidates stand one below the other, because few are looked at at a time. Far out,
+        # where squares lose digits, distances need not be exact.
+        scaled = np.divide(u.T, sigmas.T, order="C")
+        np.clip(scaled, -_FARTHEST, _FARTHEST, out=scaled)
+        # Products with `_left` are sums over the axes that are active in both points.
+        self._is_complete = all(every.is_complete for every, _ in points)
+        if self._is_complete:
+            lengths = 0.5 * np.einsum("cd,cd->c", scaled, scaled)[:, None]
+            right = [scaled, lengths, np.ones_like(lengths)]
         else:
-            is_active = ~np.isnan(u)
-            # Far out, where squares lose digits, distances need not be exact.
-            scaled = np.nan_to_num(u / sigmas).clip(-_FARTHEST, _FARTHEST)
-            squares = scaled * scaled
-            right = [scaled, squares, is_active]
-            left = [scaled, -0.5 * is_active, (log_peaks - 0.5 * squares) * is_active]
-        self._right, self._left = (np.concatenate(parts).T.copy() for parts in (right, left))
+            is_active = scaled == scaled
+            np.copyto(scaled, 0.0, where=~is_active)
+            right = [scaled, scaled * scaled, is_active]
+        self._right = np.concatenate(right, axis=1)
+
+    def _left(self, place: int) -> Floats:
+        """What `_right` is multiplied with, to have the log of a kernel around a candidate."""
+        own = self._right[place]
+        if self._is_complete:
+            left: Floats = own.copy()
+            left[-2:] = -1.0, self._log_peaks.sum() - own[-2]
+            return left
+        scaled, squares, is_active = own.reshape(3, -1)
+        log_peaks = self._log_peaks - 0.5 * squares
+        return np.concatenate([scaled, -0.5 * is_active, log_peaks * is_active])
 
     def in_turn(self) -> Iterator[Lot]:
         """The lots; what was picked from one counts as one more kernel of the later ones' g.
@@ -288,7 +298,7 @@ class Crowd:
         """Add a kernel around a candidate to the sums from `start` on."""
         near = start + (self._kinds[start:] == self._kinds[picked]).nonzero()[0]
         if near.size:
-            log_kernel = self._right[near] @ self._left[picked] + _LOG_RUNNING_WEIGHT
+            log_kernel = self._right[near] @ self._left(picked) + _LOG_RUNNING_WEIGHT
             self._log_sums[near] = np.logaddexp(self._log_sums[near], log_kernel)
 
 

@@ -323,7 +323,7 @@ class Model:
         weights[~is_pending] = badness_weights(losses[~is_pending])
         return weights
 
-    @property
+    @cached_property
     def total_weight_of_rest(self) -> float:
         """The same, added up, and the prior's."""
         return float(self.weights_of_rest.sum()) + self.history.options.prior_weight
