@@ -17,6 +17,9 @@ share small products out less readily.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -38,10 +41,25 @@ def product(left: Floats, right: Floats) -> Floats:
 
 def put_product(left: Floats, right: Floats, out: Floats) -> None:
     """left @ right, into `out` of shape (K, C)."""
-    if left.size * right.shape[1] > _MOST_IN_STRIPS:
+    n_products = left.size * right.shape[1]
+    if n_products <= _MOST_IN_ONE_THREAD or n_products > _MOST_IN_STRIPS:
         np.matmul(left, right, out=out)
-        return
-    height = max(1, _MOST_IN_ONE_THREAD // max(1, right.size))
-    for start in range(0, len(left), height):
-        strip = slice(start, start + height)
-        np.matmul(left[strip], right, out=out[strip])
+    # Across the longer side, because BLAS is slow where there are few rows or columns.
+    elif len(left) >= right.shape[1]:
+        for strip in _strips(len(left), right.size):
+            np.matmul(left[strip], right, out=out[strip])
+    else:
+        for strip in _strips(right.shape[1], left.size):
+            np.matmul(left, right[:, strip], out=out[:, strip])
+
+
+def _strips(length: int, n_products: int) -> Iterator[slice]:
+    """Parts of a side, of about the same length.
+
+    Args:
+        n_products: how many numbers are multiplied for one row or column.
+    """
+    longest = max(1, _MOST_IN_ONE_THREAD // n_products)
+    height = math.ceil(length / math.ceil(length / longest))
+    for start in range(0, length, height):
+        yield slice(start, start + height)

@@ -9,7 +9,8 @@ from hpo.surrogate.products import product, put_product
 
 
 @pytest.mark.parametrize(
-    "shape", [(0, 3, 2), (3, 0, 2), (5, 4, 0), (7, 5, 3), (300, 80, 200), (2, 1000, 400)]
+    "shape",
+    [(0, 3, 2), (3, 0, 2), (5, 4, 0), (7, 5, 3), (300, 80, 200), (2, 1000, 400), (400, 1000, 2)],
 )
 def test_a_product_is_the_sum_over_rows_and_columns(shape):
     n_rows, n_inner, n_columns = shape
@@ -24,10 +25,12 @@ def test_a_product_is_the_sum_over_rows_and_columns(shape):
 
 
 @pytest.mark.parametrize(
-    ("n_columns", "largest"), [(24, 65536 * 4), (192, 258 * 300 * 192)], ids=["small", "large"]
+    ("n_rows", "n_columns", "largest"),
+    [(258, 24, 65536 * 4), (24, 258, 65536 * 4), (258, 192, 258 * 300 * 192)],
+    ids=["tall", "wide", "large"],
 )
 def test_a_small_product_is_cut_so_that_no_strip_takes_a_second_thread(
-    monkeypatch, n_columns, largest
+    monkeypatch, n_rows, n_columns, largest
 ):
     sizes, matmul = [], np.matmul
 
@@ -36,7 +39,7 @@ def test_a_small_product_is_cut_so_that_no_strip_takes_a_second_thread(
         return matmul(left, right, out=out)
 
     monkeypatch.setattr(np, "matmul", counted)
-    put_product(np.ones((258, 300)), np.ones((300, n_columns)), np.empty((258, n_columns)))
+    put_product(np.ones((n_rows, 300)), np.ones((300, n_columns)), np.empty((n_rows, n_columns)))
 
     assert max(sizes) <= largest
-    assert sum(sizes) == 258 * 300 * n_columns
+    assert sum(sizes) == n_rows * 300 * n_columns
