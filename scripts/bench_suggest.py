@@ -179,6 +179,8 @@ def measure(case: Case) -> Times:
             clock.load(case.space, case.n_trials)
             clock.ask_in_turn(N_FIRST if case.n_trials < LONG else 0)
             times.single[library] = []
+        # The first batch has to get the memory for its larger arrays from the system.
+        clocks[HPO_TPE].ask(BATCH)
         for _ in range(case.n_rounds):
             for library, clock in clocks.items():
                 if BURST > MOST_MORE * case.n_trials:
