@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum, auto
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy.typing as npt
 
 from hpo.algobase import choose_root_first
 from hpo.space import Space
-from hpo.surrogate.axes import Points
+from hpo.surrogate.axes import Axes, Points
 from hpo.surrogate.edges import log_thinness
 from hpo.surrogate.joint import log_densities
 from hpo.surrogate.weights import RUNNING_WEIGHT
@@ -167,6 +168,22 @@ class Candidates:
             for row, label in zip(rows, labels, strict=True):
                 np.copyto(row, blank, where=~self.is_active[label])
 
+    @property
+    def least_sigmas(self) -> Floats:
+        """The least deviation of a kernel on each axis, shape (D, 1)."""
+        history = self.model.history
+        return np.maximum(history.options.least_sigma, history.axes.half_cells)
+
+    @cached_property
+    def scaled(self) -> Floats:
+        """Coordinates in units of the least deviation, NaN where inactive; shape (C, D).
+
+        Candidates stand one below the other, because few are looked at at a time.
+        """
+        # Far out, where squares lose digits, distances need not be exact.
+        scaled = (self.points.u / self.least_sigmas).clip(-_FARTHEST, _FARTHEST)
+        return np.ascontiguousarray(scaled.T)
+
     def numbers_at(self, place: int) -> dict[str, float]:
         """{label: number} of one candidate, active or not."""
         coordinates = self.model.history.space.coordinates
@@ -235,27 +252,16 @@ class Crowd:
     def __init__(self, lots: Sequence[Lot]) -> None:
         self._lots, self._n_candidates = lots, len(lots[0].log_g)
         points = [(lot.drawn.points, lot.place) for lot in lots]
-        u = np.concatenate([every.u[:, place] for every, place in points], axis=1)
         codes = np.concatenate([every.codes[:, place] for every, place in points], axis=1)
-        axes, options = lots[0].model.history.axes, lots[0].model.history.options
         # The weighted sum of the kernels of g at each candidate.
         self._log_sums = np.concatenate(
             [lot.log_g + math.log(lot.model.total_weight_of_rest) for lot in lots]
         )
+        axes = lots[0].model.history.axes
         # Candidates with the same options have the same number.
         self._kinds = _numbered(codes, [len(p0) for p0 in axes.option_priors])
-        sigmas = np.maximum(options.least_sigma, axes.half_cells)
-        # The density at a kernel's centre; on a discrete axis the probability of its cell.
-        peaks = 1.0 / (sigmas * math.sqrt(2.0 * math.pi))
-        cells = slice(axes.n_continuous, None)
-        half_cells = axes.half_cells[cells]
-        peaks[cells] *= np.where(half_cells > 0, 2.0 * half_cells, 1.0)
-        np.minimum(peaks[cells], 1.0, out=peaks[cells], where=half_cells > 0)
-        self._log_peaks = np.log(peaks)[:, 0]
-        # Candidates stand one below the other, because few are looked at at a time. Far out,
-        # where squares lose digits, distances need not be exact.
-        scaled = np.divide(u.T, sigmas.T, order="C")
-        np.clip(scaled, -_FARTHEST, _FARTHEST, out=scaled)
+        self._log_peaks = _log_peaks(axes, lots[0].drawn.least_sigmas)
+        scaled = np.concatenate([lot.drawn.scaled[lot.place] for lot in lots])
         # Products with `_left` are sums over the axes that are active in both points.
         self._is_complete = all(every.is_complete for every, _ in points)
         if self._is_complete:
@@ -300,6 +306,18 @@ class Crowd:
         if near.size:
             log_kernel = self._right[near] @ self._left(picked) + _LOG_RUNNING_WEIGHT
             self._log_sums[near] = np.logaddexp(self._log_sums[near], log_kernel)
+
+
+def _log_peaks(axes: Axes, sigmas: Floats) -> Floats:
+    """log of a kernel's factor at its centre, on each axis; shape (D,).
+
+    It is a density, and on a discrete axis the probability of the centre's cell.
+    """
+    densities, widths = 1.0 / (sigmas * math.sqrt(2.0 * math.pi)), 2.0 * axes.half_cells
+    is_discrete = np.arange(len(widths))[:, None] >= axes.n_continuous
+    probabilities = np.minimum(densities * widths, 1.0)
+    peaks = np.where(is_discrete & (widths > 0.0), probabilities, densities)
+    return np.asarray(np.log(peaks)[:, 0])
 
 
 def _numbered(codes: npt.NDArray[np.int64], n_options: Sequence[int]) -> npt.NDArray[np.int64]:

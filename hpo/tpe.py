@@ -304,7 +304,8 @@ def _pick_by_model(
         ((branch, way),) = sources
         (lot,) = draw_lots(Model(history, dict(branch)), rng, way, with_outlook=with_outlook)
         return [_pick_from(lot, observations, rng)]
-    models = {branch: Model(history, dict(branch)) for branch, _ in dict.fromkeys(sources)}
+    branches = dict.fromkeys(branch for branch, _ in sources)
+    models = {branch: Model(history, dict(branch)) for branch in branches}
     lots_of = {
         (branch, way): draw_lots(models[branch], rng, way, n_lots)
         for (branch, way), n_lots in Counter(sources).items()

@@ -277,6 +277,7 @@ class Model:
         self._is_good = np.zeros(len(losses), dtype=np.bool_)
         self._is_good[good] = True
         self.weights = improvement_weights(losses[good], threshold)
+        self._fits: dict[bool, tuple[JointParzen, JointParzen]] = {}
 
     @property
     def rest(self) -> Rows:
@@ -329,7 +330,12 @@ class Model:
         return float(self.weights_of_rest.sum()) + self.history.options.prior_weight
 
     def fit(self, *, is_wide: bool = False) -> tuple[JointParzen, JointParzen]:
-        """l, the estimator of the good trials, and g, that of the others."""
+        """l, the estimator of the good trials, and g, that of the others; kept."""
+        if is_wide not in self._fits:
+            self._fits[is_wide] = self._fitted(is_wide)
+        return self._fits[is_wide]
+
+    def _fitted(self, is_wide: bool) -> tuple[JointParzen, JointParzen]:
         prior_weight = self.history.options.prior_weight
         factor = _WIDE_PRIOR_WEIGHT if is_wide else 1.0
         good = Share(self.good, self.weights, factor * prior_weight)
