@@ -198,6 +198,6 @@ class Points:
         np.multiply(positions, positions, out=features[:split])
         features[3 * split] = 1.0
         if len(slots.row):
-            seen = np.concatenate([self.codes, self.numbers]).take(slots.row, axis=0)
-            np.equal(seen, slots.value, out=features[3 * split + 1 :])
+            seen = np.concatenate([self.codes, self.numbers]).astype(np.int8)
+            features[3 * split + 1 :] = seen.take(slots.row, axis=0) == slots.value
         return features

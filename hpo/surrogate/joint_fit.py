@@ -163,7 +163,7 @@ def _put_options(
     log_hits, log_misses = log_options(slots.p0, slots.n_options * smoothings)
     if len(sizes) > 1:
         log_hits, log_misses = log_hits.repeat(sizes, axis=1), log_misses.repeat(sizes, axis=1)
-    own = codes.take(slots.row[:n_rows], axis=0)
+    own = codes.astype(np.int8).take(slots.row[:n_rows], axis=0)
     np.copyto(rows, log_misses)
     np.copyto(rows, log_hits, where=own == slots.value[:n_rows])
     # In kernels without an option the prior stands, not a miss.

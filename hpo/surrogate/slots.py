@@ -48,7 +48,7 @@ class Slots:
         choices, other_choices: numbers of those that are slots, and of those that are not.
         axes, other_axes: the same for the discrete axes, counted from 0.
         row: of each column, its slot's place in the codes above the numbers; shape (F,).
-        value: of each column, its option or cell; shape (F, 1).
+        value: of each column, its option or cell, in one byte; shape (F, 1).
         p0: of each column of a choice, the option's prior probability, or what stands for
             0; shape (F', 1).
         n_options: of each such column, how many options its choice has; shape (F', 1).
@@ -62,7 +62,7 @@ class Slots:
     axes: Sequence[int]
     other_axes: Sequence[int]
     row: npt.NDArray[np.int64]
-    value: npt.NDArray[np.int64]
+    value: npt.NDArray[np.int8]
     p0: Floats
     n_options: Floats
     lower: Floats
@@ -134,9 +134,10 @@ class Slots:
             choices, [place for place in others if place < n_choices],
             axes, [place - n_choices for place in others if place >= n_choices],
             row=np.repeat(np.array(taken, dtype=np.int64), [sizes[place] for place in taken]),
-            value=np.concatenate([np.arange(0), *(np.arange(sizes[place]) for place in taken)])[
-                :, None
-            ],
+            value=np.concatenate(
+                [np.arange(0, dtype=np.int8)]
+                + [np.arange(sizes[place], dtype=np.int8) for place in taken]
+            )[:, None],
             p0=np.maximum(
                 np.concatenate([np.empty(0), *(option_priors[choice] for choice in choices)]),
                 LEAST_PROBABILITY,
