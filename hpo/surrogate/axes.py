@@ -4,16 +4,24 @@
     C         number of points                                                 scalar
     D, O      number of numeric axes (continuous ones first), of choices        scalars
     E         number of discrete axes, the last E of the D                      scalar
-    F         number of values of all slots together (see hpo.surrogate.slots)  scalar
+    S         number of slots (see hpo.surrogate.slots)                        scalar
+    F         number of values of all slots together, but each one's first      scalar
     V         the most options of any choice                                   scalar
     u         coordinates, NaN where inactive (see hpo.space.coordinates)       (D, C)
     codes     numbers of options, -1 where inactive                            (O, C)
     numbers   numbers of cells on the discrete axes, -1 where inactive         (E, C)
 
 A choice, and a discrete axis, of few values is a slot: an estimator tabulates its
-factor for each value once, and a point picks its column. The columns of all slots
-stand side by side, so one matrix product looks all of them up: `features` has a
-1 where a point has the column's value.
+factor for each value once, and a point picks its column. The columns of all axes
+stand side by side, so one matrix product looks all of them up and adds them up:
+`features` says what a point takes of each column. In logarithms, these are
+
+    constants    a column for each continuous axis and each slot: what its factor has
+                 where u = 0, or at the slot's first value; taken where it is active
+    total        their sum, instead of them, for points in which all of them are active
+    squares, linear    of each continuous axis: what u^2 and u are multiplied with
+    weight       of the kernel
+    values       of the slots' other values, relative to their first ones
 """
 
 from __future__ import annotations
@@ -21,7 +29,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,13 +38,29 @@ from hpo.surrogate.cells import CellKernels
 from hpo.surrogate.slots import MOST_VALUES, Cells, SlotKernels, Slots, filled
 from hpo.surrogate.special import special
 
-__all__ = ["MOST_VALUES", "Axes", "Points", "summed"]
+__all__ = ["MOST_VALUES", "Axes", "Columns", "Points", "summed"]
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 # Keeps a quantile off 0, where it would be infinite.
 _LEAST_QUANTILE = 2.0**-54
+
+
+class Columns(NamedTuple):
+    """The columns of an estimator's table; see above.
+
+    Attributes:
+        normals, slots: the constants of the continuous axes and of the slots.
+    """
+
+    normals: slice
+    slots: slice
+    total: int
+    squares: slice
+    linear: slice
+    weight: int
+    values: slice
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +129,18 @@ class Axes:
         if longest > MOST_VALUES:
             return None
         return filled(self.cumulative_priors, longest, np.inf)[:, None]
+
+    @functools.cached_property
+    def columns(self) -> Columns:
+        """Where the columns of a table stand."""
+        n, n_slots = self.n_continuous, len(self.slots.place)
+        total = n + n_slots
+        weight = total + 1 + 2 * n
+        return Columns(
+            slice(0, n), slice(n, total), total, slice(total + 1, total + 1 + n),
+            slice(total + 1 + n, weight), weight,
+            slice(weight + 1, weight + 1 + len(self.slots.row)),
+        )  # fmt: skip
 
     @functools.cached_property
     def slots(self) -> Slots:
@@ -180,24 +216,23 @@ class Points:
         )
 
     def features(self, axes: Axes) -> Floats:
-        """What an estimator's table is multiplied with, (3 (D - E) + 1 + F, C).
+        """What is taken of the columns of a table, shape (number of columns, C).
 
-        On the continuous axes u^2, u and 1, which are 0 where inactive; then 1; then the
-        slots' columns.
+        Of complete points only from `Columns.total` on.
         """
-        split, slots = axes.n_continuous, axes.slots
-        features = np.empty((3 * split + 1 + len(slots.row), len(self)))
-        u, is_active = self.u[:split], features[2 * split : 3 * split]
-        positions = features[split : 2 * split]
+        columns, slots = axes.columns, axes.slots
+        features = np.empty((columns.values.stop, len(self)))
+        features[columns.total] = self.is_complete
+        features[columns.weight] = 1.0
+        u, positions = self.u[: axes.n_continuous], features[columns.linear]
+        seen = np.concatenate([self.codes, self.numbers]).astype(np.int8)
         if self.is_complete:
             positions[:] = u
-            is_active.fill(1.0)
         else:
+            is_active = features[columns.normals]
             np.equal(u, u, out=is_active)
             np.copyto(positions, np.where(is_active, u, 0.0))
-        np.multiply(positions, positions, out=features[:split])
-        features[3 * split] = 1.0
-        if len(slots.row):
-            seen = np.concatenate([self.codes, self.numbers]).astype(np.int8)
-            features[3 * split + 1 :] = seen.take(slots.row, axis=0) == slots.value
-        return features
+            features[columns.slots] = seen.take(slots.place, axis=0) >= 0
+        np.multiply(positions, positions, out=features[columns.squares])
+        features[columns.values] = seen.take(slots.row, axis=0) == slots.value
+        return features[columns.total :] if self.is_complete else features

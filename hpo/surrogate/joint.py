@@ -42,7 +42,7 @@ import numpy.typing as npt
 from hpo.surrogate.axes import Axes, Points, summed
 from hpo.surrogate.cells import CellKernels
 from hpo.surrogate.products import put_product
-from hpo.surrogate.slots import LEAST_PROBABILITY
+from hpo.surrogate.slots import LEAST_PROBABILITY, CellTable
 from hpo.surrogate.special import special
 
 __all__ = ["Axes", "JointParzen", "Points", "log_densities", "log_options", "log_sums_exp"]
@@ -72,12 +72,12 @@ class JointParzen:
         normals: m, s, and each kernel's mass below and inside the bounds, on the
             continuous axes; shape (4, D - E, K).
         table: what `Points.features` is multiplied with: the coefficients of log (2), log w,
-            and (3) and (4) in logarithms for every value of the slots; shape
-            (K, 3 (D - E) + 1 + F).
+            and (3) and (4) in logarithms for every value of the slots; the columns are
+            `Axes.columns`.
         columns: on the discrete axes many trials share a kernel: which of these each one
             has; on slots known by the number of its cell, -1 for the prior; shape (E, K).
-        slot_kernels: the kernels on the discrete axes that are slots, as
-            `SlotKernels.of_trials` returns them; None where there are no such axes.
+        slot_kernels: the kernels on the discrete axes that are slots; None where there
+            are no such axes.
         other_kernels: those on the discrete axes that are no slots, or None.
     """
 
@@ -88,7 +88,7 @@ class JointParzen:
     normals: Floats
     table: Floats
     columns: Codes
-    slot_kernels: Floats | None
+    slot_kernels: CellTable | None
     other_kernels: CellKernels | None
 
     @functools.cached_property
@@ -101,7 +101,7 @@ class JointParzen:
     def _cumulative(self) -> Floats | None:
         """The masses of `slot_kernels`, to be searched for random numbers."""
         kernels = self.slot_kernels
-        return None if kernels is None else self.axes.slots.cumulative(kernels)
+        return None if kernels is None else self.axes.slots.cumulative(kernels.log_masses)
 
     # --- drawing ---
 
@@ -179,12 +179,13 @@ class JointParzen:
         Args:
             features: `points.features(axes)`.
         """
-        slots, table = self.axes.slots, self.table
-        far, first = None, 0
+        slots, far = self.axes.slots, None
         if not self.axes.is_bounded:
             far = self._log_far_normals(points)
-            first = 0 if far is None else 3 * self.axes.n_continuous
-        put_product(table[:, first:], features[first:], terms)
+        if far is not None:
+            nowhere = np.full(points.u.shape, np.nan)
+            features = Points(nowhere, points.codes, points.numbers).features(self.axes)
+        put_product(self.table[:, -len(features) :], features, terms)
         if far is not None:
             terms += far
         if self.other_kernels is not None:

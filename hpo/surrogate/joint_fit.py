@@ -17,7 +17,7 @@ from hpo.surrogate.axes import Axes, Points
 from hpo.surrogate.bandwidth import LEAST_SIGMA, larger_gap_bandwidths
 from hpo.surrogate.cells import distinct
 from hpo.surrogate.joint import JointParzen, log_options
-from hpo.surrogate.slots import Slots
+from hpo.surrogate.slots import CellTable, Slots
 from hpo.surrogate.special import special
 
 __all__ = ["fit", "fit_together"]
@@ -65,7 +65,7 @@ def fit_together(
         weights: of each mixture's trials.
         prior_weights: w0 of each mixture.
     """
-    split, slots = axes.n_continuous, axes.slots
+    split, slots, layout = axes.n_continuous, axes.slots, axes.columns
     sizes = [len(own) + 1 for own in weights]
     smoothings = [
         max(prior_weight, _LEAST_SMOOTHING) / size
@@ -73,50 +73,58 @@ def fit_together(
     ]
     shares = _shares(weights, prior_weights)
     normals = np.empty((4, split, len(shares)))
-    table = np.empty((len(shares), 3 * split + 1 + len(slots.row)))
+    table = np.empty((len(shares), layout.values.stop))
     # A row for each column of the table.
     rows = table.T
+    constants, values = rows[: layout.total], rows[layout.values]
     if split:
-        _put_normals(axes, trials, sizes, least_sigma, normals, rows[: 3 * split])
-    rows[3 * split] = -np.inf
-    np.log(shares, out=rows[3 * split], where=shares > 0.0)
-    end = 3 * split + 1 + len(slots.p0)
-    if slots.choices:
-        _put_options(slots, trials.codes, sizes, smoothings, rows[3 * split + 1 : end])
+        _put_normals(axes, trials, sizes, least_sigma, normals, rows)
+    rows[layout.weight] = -np.inf
+    np.log(shares, out=rows[layout.weight], where=shares > 0.0)
+    n_choices, n_options = len(slots.choices), len(slots.choice)
+    if n_choices:
+        first_options = constants[layout.slots][:n_choices]
+        _put_options(slots, trials.codes, sizes, smoothings, first_options, values[:n_options])
     columns: Codes = np.zeros((len(trials.u) - split, len(shares)), dtype=np.int64)
-    of_slots: Sequence[Floats | None] = [None] * len(sizes)
+    of_slots: Sequence[CellTable | None] = [None] * len(sizes)
     if slots.axes:
         numbers = columns[slots.own_axes] = trials.numbers[slots.own_axes]
         of_slots = axes.slot_kernels(least_sigma).of_trials(numbers, sizes)
     fitted, start = [], 0
-    for size, smoothing, log_masses in zip(sizes, smoothings, of_slots, strict=True):
+    for size, smoothing, cells in zip(sizes, smoothings, of_slots, strict=True):
         own, of_others = slice(start, start + size), None
         start += size
-        if log_masses is not None:
-            # Equation (3), a column for each cell.
-            cells = log_masses[slots.rows.T, columns[slots.own_axes, own].T]
-            table[own, end:] = cells.reshape(size, -1)[:, slots.is_cell]
+        if cells is not None:
+            # Equation (3).
+            kernels = columns[slots.own_axes, own]
+            constants[layout.slots][n_choices:, own] = cells.log_masses[slots.rows, kernels, 0]
+            relative = cells.relative[slots.rows.T, kernels.T]
+            values[n_options:, own] = relative.reshape(size, -1)[:, slots.is_cell].T
         if slots.other_axes:
             u = trials.u[split:, own][slots.other_axes]
             centres, columns[slots.other_axes, own] = distinct(u)
             of_others = axes.cell_kernels(slots.other_axes, centres, least_sigma)
         mixture = JointParzen(
             axes, shares[own], smoothing, trials.codes[:, own], normals[:, :, own],
-            table[own], columns[:, own], log_masses, of_others,
+            table[own], columns[:, own], cells, of_others,
         )  # fmt: skip
         fitted.append(mixture)
+    constants.sum(axis=0, out=rows[layout.total])
     return fitted
 
 
 def _shares(weights: Sequence[Floats], prior_weights: Sequence[float]) -> Floats:
     """w of all mixtures, side by side."""
-    shares = []
+    shares, start = np.empty(sum(map(len, weights)) + len(weights)), 0
     for own, prior_weight in zip(weights, prior_weights, strict=True):
+        n = len(own)
+        part = shares[start : start + n + 1]
+        part[:n] = own
         # Alone it has all the weight, even a prior that was given none.
-        last = prior_weight if len(own) else 1.0
-        total = own.sum() + last
-        shares += [own / total, [last / total]]
-    return np.concatenate(shares)
+        part[n] = prior_weight if n else 1.0
+        part /= part.sum()
+        start += n + 1
+    return shares
 
 
 def _put_normals(
@@ -127,8 +135,8 @@ def _put_normals(
     normals: Floats,
     rows: Floats,
 ) -> None:
-    """Fill in `normals`, and equation (2) as a polynomial: of u^2, u and 1 on each axis."""
-    split = axes.n_continuous
+    """Fill in `normals`, and equation (2) as a polynomial in each axis' u."""
+    split, layout = axes.n_continuous, axes.columns
     mus, sigmas, below, inside = normals
     u = trials.u[:split]
     np.copyto(mus, axes.prior_mus[:split])
@@ -147,24 +155,30 @@ def _put_normals(
         ndtr(axes.low[:split] * precise - centres, out=below)
         ndtr(axes.high[:split] * precise - centres, out=inside)
     inside -= below
-    np.multiply(precise, -0.5 * precise, out=rows[:split])
-    np.multiply(centres, precise, out=rows[split : 2 * split])
+    np.multiply(precise, -0.5 * precise, out=rows[layout.squares])
+    np.multiply(centres, precise, out=rows[layout.linear])
     centres *= centres
     centres *= 0.5
     centres += _LOG_SQRT_2PI
-    np.subtract(np.log(precise / inside), centres, out=rows[2 * split :])
+    np.subtract(np.log(precise / inside), centres, out=rows[layout.normals])
 
 
 def _put_options(
-    slots: Slots, codes: Codes, sizes: Sequence[int], smoothings: Sequence[float], rows: Floats
+    slots: Slots,
+    codes: Codes,
+    sizes: Sequence[int],
+    smoothings: Sequence[float],
+    first: Floats,
+    others: Floats,
 ) -> None:
-    """Fill in the log of equation (4), a row for each option of the slots."""
-    n_rows = len(slots.p0)
+    """Fill in the log of equation (4): of the choices' first options, and relative to them."""
+    n = len(first)
     log_hits, log_misses = log_options(slots.p0, slots.n_options * smoothings)
     if len(sizes) > 1:
         log_hits, log_misses = log_hits.repeat(sizes, axis=1), log_misses.repeat(sizes, axis=1)
-    own = codes.astype(np.int8).take(slots.row[:n_rows], axis=0)
-    np.copyto(rows, log_misses)
-    np.copyto(rows, log_hits, where=own == slots.value[:n_rows])
+    own = codes.astype(np.int8).take(slots.option_rows, axis=0)
+    log_factors = np.where(own == slots.options, log_hits, log_misses)
     # In kernels without an option the prior stands, not a miss.
-    np.copyto(rows, slots.log_p0, where=own < 0)
+    np.copyto(log_factors, slots.log_p0, where=own < 0)
+    first[:] = log_factors[:n]
+    np.subtract(log_factors[n:], first.take(slots.choice, axis=0), out=others)

@@ -1,10 +1,12 @@
 """Slots: what has so few different values that an estimator tabulates them.
 
     symbol    meaning                                                         shape
-    S'        number of slots among the discrete axes                          scalar
+    S, S'     number of slots, of those among the discrete axes                 scalars
     V         the most cells of any of them                                    scalar
-    F, F'     number of values of all slots, of those that are choices          scalars
+    F, F'     number of values but each slot's first, of choices alone          scalars
     n         number of trials                                                 scalar
+
+The first value of a slot has no column of its own: what the others have is relative to it.
 
 Which kernels a set of trials has on such an axis is known by which cells are taken
 (`hpo.surrogate.bandwidth`). Of the many trials that are not good one more seldom takes a
@@ -16,6 +18,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +27,15 @@ from hpo.surrogate.bandwidth import ascending_bandwidths, least_sigmas
 from hpo.surrogate.cells import log_masses_inside
 from hpo.surrogate.recent import Recent
 
-__all__ = ["LEAST_PROBABILITY", "MOST_VALUES", "Cells", "SlotKernels", "Slots", "filled"]
+__all__ = [
+    "LEAST_PROBABILITY",
+    "MOST_VALUES",
+    "CellTable",
+    "Cells",
+    "SlotKernels",
+    "Slots",
+    "filled",
+]
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -47,11 +58,13 @@ class Slots:
     Attributes:
         choices, other_choices: numbers of those that are slots, and of those that are not.
         axes, other_axes: the same for the discrete axes, counted from 0.
-        row: of each column, its slot's place in the codes above the numbers; shape (F,).
+        place: of each slot in the codes above the numbers; shape (S,).
+        row: of each column, its slot's place there; shape (F,).
         value: of each column, its option or cell, in one byte; shape (F, 1).
-        p0: of each column of a choice, the option's prior probability, or what stands for
-            0; shape (F', 1).
-        n_options: of each such column, how many options its choice has; shape (F', 1).
+        choice: of each column of a choice, which of `choices` that is; shape (F',).
+        p0: prior probabilities, or what stands for 0, of the choices' first options, then of
+            those that have columns; shape (S - S' + F', 1).
+        n_options: of each of these, how many options its choice has; the same shape.
         lower, upper, middles: of the cells of the slots among the axes, each row filled
             up to the longest; shape (S', V).
         n_cells: how many cells each of them has.
@@ -61,8 +74,10 @@ class Slots:
     other_choices: Sequence[int]
     axes: Sequence[int]
     other_axes: Sequence[int]
+    place: npt.NDArray[np.int64]
     row: npt.NDArray[np.int64]
     value: npt.NDArray[np.int8]
+    choice: npt.NDArray[np.int64]
     p0: Floats
     n_options: Floats
     lower: Floats
@@ -76,14 +91,25 @@ class Slots:
         return np.log(self.p0)
 
     @functools.cached_property
+    def option_rows(self) -> Codes:
+        """Of each of `p0`, its choice's place in the codes."""
+        return np.append(self.place[: len(self.choices)], self.row[: len(self.choice)])
+
+    @functools.cached_property
+    def options(self) -> npt.NDArray[np.int8]:
+        """Of each of `p0`, which option it is; shape (S - S' + F', 1)."""
+        first = np.zeros((len(self.choices), 1), dtype=np.int8)
+        return np.append(first, self.value[: len(self.choice)], axis=0)
+
+    @functools.cached_property
     def own_axes(self) -> slice | Codes:
         """`axes` as an index of the discrete axes: all of them, most of the time."""
         return np.array(self.axes) if self.other_axes else slice(None)
 
     @functools.cached_property
     def is_cell(self) -> slice | npt.NDArray[np.bool_]:
-        """Which of the S' V places, row by row, are cells: as an index."""
-        is_cell = (np.arange(self.middles.shape[1]) < self._lengths).ravel()
+        """Which of S' (V - 1) places, row by row, are cells with a column: as an index."""
+        is_cell = (np.arange(1, self.middles.shape[1]) < self._lengths).ravel()
         return slice(None) if is_cell.all() else is_cell
 
     @functools.cached_property
@@ -128,23 +154,25 @@ class Slots:
         n_choices = len(option_priors)
         axes = [place - n_choices for place in taken if place >= n_choices]
         choices = [place for place in taken if place < n_choices]
+        places = np.array(taken, dtype=np.int64)
+        n_values = np.array([sizes[place] for place in taken], dtype=np.int64)
+        values = [np.arange(1, n, dtype=np.int8) for n in n_values]
+        # Of the choices: their first options, then all the others.
+        n_options = n_values[: len(choices)]
+        n_options_of = np.append(n_options, n_options.repeat(n_options - 1))
+        priors = [option_priors[choice] for choice in choices]
+        p0 = [part for own in (slice(1), slice(1, None)) for part in (p[own] for p in priors)]
         ends = [each for each in (cells[axis] for axis in axes) if each is not None]
         longest = max((len(lower) for lower, *_ in ends), default=0)
         return cls(
             choices, [place for place in others if place < n_choices],
             axes, [place - n_choices for place in others if place >= n_choices],
-            row=np.repeat(np.array(taken, dtype=np.int64), [sizes[place] for place in taken]),
-            value=np.concatenate(
-                [np.arange(0, dtype=np.int8)]
-                + [np.arange(sizes[place], dtype=np.int8) for place in taken]
-            )[:, None],
-            p0=np.maximum(
-                np.concatenate([np.empty(0), *(option_priors[choice] for choice in choices)]),
-                LEAST_PROBABILITY,
-            )[:, None],
-            n_options=np.repeat(
-                [float(sizes[choice]) for choice in choices], [sizes[choice] for choice in choices]
-            )[:, None],
+            place=places,
+            row=places.repeat(n_values - 1),
+            value=np.concatenate([np.empty(0, np.int8), *values])[:, None],
+            choice=np.arange(len(choices)).repeat(n_options - 1),
+            p0=np.maximum(np.concatenate([np.empty(0), *p0]), LEAST_PROBABILITY)[:, None],
+            n_options=n_options_of.astype(np.float64)[:, None],
             lower=filled([lower for lower, *_ in ends], longest, 0.0),
             upper=filled([upper for _, upper, _ in ends], longest, 1.0),
             middles=filled([middle for *_, middle in ends], longest, 0.5),
@@ -158,6 +186,19 @@ def filled(rows: Sequence[Floats], length: int, filler: float) -> Floats:
     for own, row in zip(table, rows, strict=True):
         own[: len(row)] = row
     return table
+
+
+class CellTable(NamedTuple):
+    """Kernels in logarithms, one around each cell that is taken, and at the end the prior's.
+
+    Attributes:
+        log_masses: in all cells, shape (S', V + 1, V); meaningless of a cell that is not taken.
+        relative: the same of all cells but the first, less that of the first; shape
+            (S', V + 1, V - 1).
+    """
+
+    log_masses: Floats
+    relative: Floats
 
 
 class SlotKernels:
@@ -177,19 +218,14 @@ class SlotKernels:
         # Behind the cells stands the prior, which is nobody's neighbour.
         self._centres = np.append(slots.middles, prior_mus, axis=1)
         self._positions = np.append(slots.middles, np.full(prior_mus.shape, np.nan), axis=1)
-        self._recent: Recent[Floats] = Recent(_MOST_KEPT)
+        self._recent: Recent[CellTable] = Recent(_MOST_KEPT)
 
-    def of_trials(self, numbers: Codes, sizes: Sequence[int]) -> list[Floats]:
-        """The kernels of several sets of trials, one around each cell that is taken.
+    def of_trials(self, numbers: Codes, sizes: Sequence[int]) -> list[CellTable]:
+        """The kernels of several sets of trials.
 
         Args:
             numbers: of each trial the cell, -1 where inactive; shape (S', n).
             sizes: how many trials each set has; they stand side by side.
-
-        Returns:
-            For each set the logarithms of the kernels' masses in all cells, shape
-            (S', V + 1, V): of the kernel around each taken cell, at the end of the prior's;
-            meaningless elsewhere.
         """
         sets, rows = np.arange(len(sizes)).repeat(sizes), self._slots.rows
         is_taken = np.zeros((len(sizes), *self._centres.shape), np.bool_)
@@ -201,8 +237,8 @@ class SlotKernels:
             lambda lacking: [self._integrated(is_taken[place]) for place in lacking],
         )
 
-    def _integrated(self, is_taken: npt.NDArray[np.bool_]) -> Floats:
-        """Kernels around the taken cells, as `of_trials` returns them.
+    def _integrated(self, is_taken: npt.NDArray[np.bool_]) -> CellTable:
+        """Kernels around the taken cells.
 
         Args:
             is_taken: shape (S', V + 1).
@@ -218,4 +254,4 @@ class SlotKernels:
             slots.lower[rows], slots.upper[rows], self._centres[rows, cells][:, None],
             sigmas.T, self._low[rows], self._high[rows],
         )  # fmt: skip
-        return log_masses
+        return CellTable(log_masses, log_masses[:, :, 1:] - log_masses[:, :, :1])

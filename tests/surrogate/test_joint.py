@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -288,6 +289,29 @@ def test_what_has_a_table_and_what_has_none_say_the_same(monkeypatch, most):
 
     assert len(axes.slots.choices) + len(axes.slots.axes) == {0: 0, 3: 1, 6: 3, 100: 4}[most]
     assert_equals_the_slow_loop(axes, trials, weights, points)
+
+
+@pytest.mark.parametrize("most", [0, 6, 100])
+@pytest.mark.parametrize("far", [0.0, 101.0])
+def test_points_that_are_known_to_be_complete_have_the_same_density(monkeypatch, most, far):
+    rng = np.random.default_rng(7)
+    monkeypatch.setattr("hpo.surrogate.slots.MOST_VALUES", most)
+    axes = axes_of(BOUNDED, NORMAL, 1, 9, options=[[0.5, 0.3, 0.2], [1.0], [0.2] * 5])
+
+    def draw(n):
+        u = np.stack(
+            [rng.random(n), rng.normal(far, size=n), *rng.integers(0, [[1], [9]], (2, n))]
+        )
+        u[2:] = (u[2:] + 0.5) / [[1], [9]]
+        return points_of(axes, u, rng.integers(0, [[3], [1], [5]], (3, n)))
+
+    trials, weights, points = draw(8), rng.uniform(0.5, 2.0, 8), draw(40)
+    complete = replace(points, is_complete=True)
+    estimator = fit_joint(axes, trials, weights)
+
+    expected = slow_log_density(axes, trials, weights, points)
+    for each in (points, complete):
+        np.testing.assert_allclose(estimator.log_density(each), expected, rtol=1e-10, atol=1e-9)
 
 
 def test_different_values_are_ranked_from_one_and_nan_is_rank_zero():
