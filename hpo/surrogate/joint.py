@@ -289,8 +289,9 @@ def log_sums_exp(terms: Floats, parts: Sequence[Floats]) -> Floats:
         parts: G views of it, which together are all of it.
     """
     peaks, sums = np.empty((2, len(parts), terms.shape[1]))
+    # As ufuncs, because for few terms the way there by the arrays' methods takes as long.
     for part, peak in zip(parts, peaks, strict=True):
-        part.max(axis=0, out=peak)
+        np.maximum.reduce(part, axis=0, out=peak)
     # Where every term is -inf, so is the result, and not NaN.
     shifts = np.maximum(peaks, _LOWEST)
     for part, shift in zip(parts, shifts, strict=True):
@@ -299,7 +300,7 @@ def log_sums_exp(terms: Floats, parts: Sequence[Floats]) -> Floats:
     np.maximum(terms, _NEGLIGIBLE, out=terms)
     np.exp(terms, out=terms)
     for part, own in zip(parts, sums, strict=True):
-        part.sum(axis=0, out=own)
+        np.add.reduce(part, axis=0, out=own)
     np.log(sums, out=sums)
     sums += peaks
     return sums

@@ -109,7 +109,7 @@ def fit_together(
             table[own], columns[:, own], cells, of_others,
         )  # fmt: skip
         fitted.append(mixture)
-    constants.sum(axis=0, out=rows[layout.total])
+    np.add.reduce(constants, axis=0, out=rows[layout.total])
     return fitted
 
 
@@ -122,7 +122,7 @@ def _shares(weights: Sequence[Floats], prior_weights: Sequence[float]) -> Floats
         part[:n] = own
         # Alone it has all the weight, even a prior that was given none.
         part[n] = prior_weight if n else 1.0
-        part /= part.sum()
+        part /= np.add.reduce(part)
         start += n + 1
     return shares
 
