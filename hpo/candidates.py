@@ -241,8 +241,9 @@ class Lot:
             values = {label: values[label] for label in values if drawn.is_active[label][place]}
         for label, (low, high) in space.bounds_of_integers.items():
             if label in values:
-                # Beyond 2^53 a float is not exact enough to stay inside the bounds.
-                values[label] = max(low, min(int(values[label]), high))
+                # Beyond 2^53 a float is not exact enough to stay inside the bounds, which may
+                # be floats, too.
+                values[label] = int(max(low, min(int(values[label]), high)))
         return values
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from hpo import fmin, hp
+from hpo import anneal, fmin, gp, hp, qmc, rand, tpe
 from hpo.algobase import SuggestAlgo, suggestion_rng
 from hpo.domain import Domain
 from hpo.exceptions import InvalidConfiguration, InvalidOption
@@ -25,6 +26,28 @@ class Prior(SuggestAlgo):
 
     def on_node_hyperparameter(self, memo, node, label):
         return self.on_node_prior(memo, node)
+
+
+# --- values -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [anneal.suggest, gp.suggest, qmc.suggest, rand.suggest, tpe.suggest, tpe.hyperopt_suggest],
+)
+def test_whole_numbers_are_stored_as_such_also_at_their_bounds(algorithm):
+    # scipy's bounds are floats.
+    space = {"seen": stats.poisson(1.0), "n": hp.randint("n", 3, 6), "u": hp.uniformint("u", 0, 2)}
+    trials = Trials()
+
+    fmin(
+        lambda configuration: float(sum(configuration.values())), space, algo=algorithm,
+        max_evals=30, trials=trials, rstate=0, verbose=False,
+    )  # fmt: skip
+
+    values = [value for each in trials.miscs for (value,) in each["vals"].values()]
+    assert {type(value) for value in values} == {int}
+    assert {0, 3} <= set(values)
 
 
 # --- seeds ------------------------------------------------------------------------------
