@@ -29,8 +29,8 @@ Measured with 8 workers on the problems of scripts/bench_quality: the mean norma
 the search was 0.47, 0.26 and 0.16 after 50, 100 and 200 trials; without the outlook 0.56, 0.37
 and 0.21. Of what else was tried, means alone, with no deviations in (4), leave choices that had
 a bad start for good; one lengthscale for all searches, rational quadratic kernels and half as
-many trials find worse losses; noise that is learnt, ranks instead of losses, and more trials
-find the same.
+many trials find worse losses; noise that is learnt, ranks instead of losses, more trials, and
+less of a say where losses that were left out are predicted badly find the same.
 
 Next to the bounds of a continuous axis deviations are large, only because no trial can be
 beyond. So that the search is not drawn there, all that is closer to a bound than a tenth of
