@@ -236,14 +236,15 @@ class Lot:
         numbers = drawn.numbers_at(place)
         if space.coordinates.free:
             return choose_root_first(space, rng, lambda label, _: numbers[label])
-        values: dict[str, Any] = {label: numbers[label] for label in space.hyperparameters}
-        if drawn.is_active is not None:
-            values = {label: values[label] for label in values if drawn.is_active[label][place]}
+        values: dict[str, Any] = {
+            label: numbers[label]
+            for label in space.hyperparameters
+            if drawn.is_active is None or drawn.is_active[label][place]
+        }
         for label, (low, high) in space.bounds_of_integers.items():
             if label in values:
-                # Beyond 2^53 a float is not exact enough to stay inside the bounds, which may
-                # be floats, too.
-                values[label] = int(max(low, min(int(values[label]), high)))
+                # Beyond 2^53 a float is not exact enough to stay inside the bounds.
+                values[label] = int(max(low, min(values[label], high)))
         return values
 
 

@@ -75,10 +75,12 @@ class TrialPoints:
         columns = observations.table((*coordinates.numeric, *coordinates.options), rows)
         x = columns[:n_numeric]
         u = coordinates.to_unit(x)
-        self._is_complete = self._is_complete and not np.isnan(u).any()
+        codes = coordinates.to_codes(columns[n_numeric:])
+        has_blanks = np.isnan(u).any() or codes.min(initial=0) < 0
+        self._is_complete = self._is_complete and not has_blanks
         self._u[:, rows] = u
         self._numbers[:, rows] = coordinates.numbers(x[self._discrete])
-        self._codes[:, rows] = coordinates.to_codes(columns[n_numeric:])
+        self._codes[:, rows] = codes
         self._words[rows] = observations.configurations[rows]
 
     def _reserve(self, capacity: int) -> None:

@@ -167,6 +167,23 @@ def test_the_outlook_is_of_one_branch_and_awaits_the_trials_that_run():
     assert outlook is not None and (outlook(points) == expected(points)).all()
 
 
+def test_a_trial_without_an_inner_choice_is_not_complete_though_all_its_numbers_are_there():
+    inner = hp.choice("inner", ["p", "q"])
+    space = Space({"x": hp.uniform("x", 0.0, 1.0), "outer": hp.choice("outer", [inner, "r"])})
+    trials = [finished(0, {"x": 0.2, "outer": 0, "inner": 1}, 0.0)]
+    trials += [finished(tid, {"x": 0.1 * tid, "outer": 1}, float(tid)) for tid in range(1, 9)]
+
+    model = Model(History(space, observe(*trials), Options()), {})
+    l, _ = model.fit()  # noqa: E741
+    points = model.history.points(np.arange(9))
+
+    expected = slow_log_density(
+        model.history.axes, model.history.points(model.good), model.weights, points
+    )
+    assert not points.is_complete
+    np.testing.assert_allclose(l.log_density(points), expected, rtol=1e-9)
+
+
 def test_there_is_no_outlook_where_hardly_a_trial_has_ended():
     running = [new_trial(30 + tid, values={"x": 0.1 * tid}) for tid in range(9)]
     trials = [finished(tid, {"x": 0.1 * tid}, float(tid)) for tid in range(7)]

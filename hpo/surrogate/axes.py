@@ -38,7 +38,7 @@ from hpo.surrogate.cells import CellKernels
 from hpo.surrogate.slots import MOST_VALUES, Cells, SlotKernels, Slots, filled
 from hpo.surrogate.special import special
 
-__all__ = ["MOST_VALUES", "Axes", "Columns", "Points", "summed"]
+__all__ = ["MOST_VALUES", "Axes", "Layout", "Points", "summed"]
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -47,8 +47,8 @@ Codes = npt.NDArray[np.int64]
 _LEAST_QUANTILE = 2.0**-54
 
 
-class Columns(NamedTuple):
-    """The columns of an estimator's table; see above.
+class Layout(NamedTuple):
+    """Where the columns of an estimator's table stand; see above.
 
     Attributes:
         normals, slots: the constants of the continuous axes and of the slots.
@@ -131,12 +131,12 @@ class Axes:
         return filled(self.cumulative_priors, longest, np.inf)[:, None]
 
     @functools.cached_property
-    def columns(self) -> Columns:
-        """Where the columns of a table stand."""
+    def layout(self) -> Layout:
+        """Of the estimators' tables."""
         n, n_slots = self.n_continuous, len(self.slots.place)
         total = n + n_slots
         weight = total + 1 + 2 * n
-        return Columns(
+        return Layout(
             slice(0, n), slice(n, total), total, slice(total + 1, total + 1 + n),
             slice(total + 1 + n, weight), weight,
             slice(weight + 1, weight + 1 + len(self.slots.row)),
@@ -190,7 +190,8 @@ class Points:
         numbers: numbers of the cells in `Axes.cells`, shape (E, C), -1 where inactive.
         ends: lower and upper ends of the cells on the discrete axes, shape (E, C) each;
             needed for densities where an axis is no slot.
-        is_complete: whether all of `u` is known not to be NaN, but in blanks.
+        is_complete: whether all axes and choices are known to be active everywhere, but in
+            blanks.
     """
 
     u: Floats
@@ -218,21 +219,21 @@ class Points:
     def features(self, axes: Axes) -> Floats:
         """What is taken of the columns of a table, shape (number of columns, C).
 
-        Of complete points only from `Columns.total` on.
+        Of complete points only from `Layout.total` on.
         """
-        columns, slots = axes.columns, axes.slots
-        features = np.empty((columns.values.stop, len(self)))
-        features[columns.total] = self.is_complete
-        features[columns.weight] = 1.0
-        u, positions = self.u[: axes.n_continuous], features[columns.linear]
+        layout, slots = axes.layout, axes.slots
+        features = np.empty((layout.values.stop, len(self)))
+        features[layout.total] = self.is_complete
+        features[layout.weight] = 1.0
+        u, positions = self.u[: axes.n_continuous], features[layout.linear]
         seen = np.concatenate([self.codes, self.numbers]).astype(np.int8)
         if self.is_complete:
             positions[:] = u
         else:
-            is_active = features[columns.normals]
+            is_active = features[layout.normals]
             np.equal(u, u, out=is_active)
             np.copyto(positions, np.where(is_active, u, 0.0))
-            features[columns.slots] = seen.take(slots.place, axis=0) >= 0
-        np.multiply(positions, positions, out=features[columns.squares])
-        features[columns.values] = seen.take(slots.row, axis=0) == slots.value
-        return features[columns.total :] if self.is_complete else features
+            features[layout.slots] = seen.take(slots.place, axis=0) >= 0
+        np.multiply(positions, positions, out=features[layout.squares])
+        features[layout.values] = seen.take(slots.row, axis=0) == slots.value
+        return features[layout.total :] if self.is_complete else features

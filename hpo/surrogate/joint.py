@@ -72,8 +72,8 @@ class JointParzen:
         normals: m, s, and each kernel's mass below and inside the bounds, on the
             continuous axes; shape (4, D - E, K).
         table: what `Points.features` is multiplied with: the coefficients of log (2), log w,
-            and (3) and (4) in logarithms for every value of the slots; the columns are
-            `Axes.columns`.
+            and (3) and (4) in logarithms for every value of the slots; the columns stand
+            as `Axes.layout` says.
         columns: on the discrete axes many trials share a kernel: which of these each one
             has; on slots known by the number of its cell, -1 for the prior; shape (E, K).
         slot_kernels: the kernels on the discrete axes that are slots; None where there
@@ -179,9 +179,8 @@ class JointParzen:
         Args:
             features: `points.features(axes)`.
         """
-        slots, far = self.axes.slots, None
-        if not self.axes.is_bounded:
-            far = self._log_far_normals(points)
+        slots = self.axes.slots
+        far = None if self.axes.is_bounded else self._log_far_normals(points)
         if far is not None:
             nowhere = np.full(points.u.shape, np.nan)
             features = Points(nowhere, points.codes, points.numbers).features(self.axes)

@@ -65,7 +65,7 @@ def fit_together(
         weights: of each mixture's trials.
         prior_weights: w0 of each mixture.
     """
-    split, slots, layout = axes.n_continuous, axes.slots, axes.columns
+    split, slots, layout = axes.n_continuous, axes.slots, axes.layout
     sizes = [len(own) + 1 for own in weights]
     smoothings = [
         max(prior_weight, _LEAST_SMOOTHING) / size
@@ -136,7 +136,7 @@ def _put_normals(
     rows: Floats,
 ) -> None:
     """Fill in `normals`, and equation (2) as a polynomial in each axis' u."""
-    split, layout = axes.n_continuous, axes.columns
+    split, layout = axes.n_continuous, axes.layout
     mus, sigmas, below, inside = normals
     u = trials.u[:split]
     np.copyto(mus, axes.prior_mus[:split])
