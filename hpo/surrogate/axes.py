@@ -4,8 +4,7 @@
     C         number of points                                                 scalar
     D, O      number of numeric axes (continuous ones first), of choices        scalars
     E         number of discrete axes, the last E of the D                      scalar
-    S         number of slots (see hpo.surrogate.slots)                        scalar
-    F         number of values of all slots together, but each one's first      scalar
+    F         number of values of all slots (see hpo.surrogate.slots)          scalar
     V         the most options of any choice                                   scalar
     u         coordinates, NaN where inactive (see hpo.space.coordinates)       (D, C)
     codes     numbers of options, -1 where inactive                            (O, C)
@@ -16,12 +15,12 @@ factor for each value once, and a point picks its column. The columns of all axe
 stand side by side, so one matrix product looks all of them up and adds them up:
 `features` says what a point takes of each column. In logarithms, these are
 
-    constants    a column for each continuous axis and each slot: what its factor has
-                 where u = 0, or at the slot's first value; taken where it is active
+    constants    of each continuous axis: what its factor has where u = 0, taken where it
+                 is active
     total        their sum, instead of them, for points in which all of them are active
     squares, linear    of each continuous axis: what u^2 and u are multiplied with
     weight       of the kernel
-    values       of the slots' other values, relative to their first ones
+    values       of the slots' values
 """
 
 from __future__ import annotations
@@ -48,14 +47,9 @@ _LEAST_QUANTILE = 2.0**-54
 
 
 class Layout(NamedTuple):
-    """Where the columns of an estimator's table stand; see above.
+    """Where the columns of an estimator's table stand; see above."""
 
-    Attributes:
-        normals, slots: the constants of the continuous axes and of the slots.
-    """
-
-    normals: slice
-    slots: slice
+    constants: slice
     total: int
     squares: slice
     linear: slice
@@ -133,14 +127,16 @@ class Axes:
     @functools.cached_property
     def layout(self) -> Layout:
         """Of the estimators' tables."""
-        n, n_slots = self.n_continuous, len(self.slots.place)
-        total = n + n_slots
-        weight = total + 1 + 2 * n
+        n = self.n_continuous
+        weight = 3 * n + 1
         return Layout(
-            slice(0, n), slice(n, total), total, slice(total + 1, total + 1 + n),
-            slice(total + 1 + n, weight), weight,
-            slice(weight + 1, weight + 1 + len(self.slots.row)),
-        )  # fmt: skip
+            constants=slice(0, n),
+            total=n,
+            squares=slice(n + 1, 2 * n + 1),
+            linear=slice(2 * n + 1, weight),
+            weight=weight,
+            values=slice(weight + 1, weight + 1 + len(self.slots.row)),
+        )
 
     @functools.cached_property
     def slots(self) -> Slots:
@@ -230,10 +226,9 @@ class Points:
         if self.is_complete:
             positions[:] = u
         else:
-            is_active = features[layout.normals]
+            is_active = features[layout.constants]
             np.equal(u, u, out=is_active)
             np.copyto(positions, np.where(is_active, u, 0.0))
-            features[layout.slots] = seen.take(slots.place, axis=0) >= 0
         np.multiply(positions, positions, out=features[layout.squares])
         features[layout.values] = seen.take(slots.row, axis=0) == slots.value
         return features[layout.total :] if self.is_complete else features

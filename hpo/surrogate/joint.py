@@ -75,7 +75,7 @@ class JointParzen:
             and (3) and (4) in logarithms for every value of the slots; the columns stand
             as `Axes.layout` says.
         columns: on the discrete axes many trials share a kernel: which of these each one
-            has; on slots known by the number of its cell, -1 for the prior; shape (E, K).
+            has; on slots counted through all of them (`Slots.kernels`); shape (E, K).
         slot_kernels: the kernels on the discrete axes that are slots; None where there
             are no such axes.
         other_kernels: those on the discrete axes that are no slots, or None.
@@ -97,12 +97,6 @@ class JointParzen:
         middle = len(self.weights) // 2
         return np.partition(self.normals[1], middle, axis=1)[:, middle : middle + 1]
 
-    @functools.cached_property
-    def _cumulative(self) -> Floats | None:
-        """The masses of `slot_kernels`, to be searched for random numbers."""
-        kernels = self.slot_kernels
-        return None if kernels is None else self.axes.slots.cumulative(kernels.log_masses)
-
     # --- drawing ---
 
     def sample(self, rng: np.random.Generator, n_samples: int) -> Points:
@@ -121,10 +115,11 @@ class JointParzen:
             normals = self.normals.take(kernels, axis=2)
             _draw_normals(normals, on_axes[:split], axes.low[:split], axes.high[:split], u[:split])
         numbers: Codes = np.full((len(u) - split, n_samples), -1)
-        if self._cumulative is not None:
+        if self.slot_kernels is not None:
             own = slots.own_axes
             columns = self.columns[own].take(kernels, axis=1)
-            drawn = _draw_cells(self._cumulative[slots.rows, columns], on_axes[split:][own])
+            cumulative = self.slot_kernels.cumulative.take(columns, axis=0)
+            drawn = _draw_cells(cumulative, on_axes[split:][own])
             numbers[own] = drawn
             u[split:][own] = slots.middles[slots.rows, drawn]
         if self.other_kernels is not None:

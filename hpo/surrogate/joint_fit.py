@@ -76,30 +76,27 @@ def fit_together(
     table = np.empty((len(shares), layout.values.stop))
     # A row for each column of the table.
     rows = table.T
-    constants, values = rows[: layout.total], rows[layout.values]
+    constants, values = rows[layout.constants], rows[layout.values]
     if split:
         _put_normals(axes, trials, sizes, least_sigma, normals, rows)
     rows[layout.weight] = -np.inf
     np.log(shares, out=rows[layout.weight], where=shares > 0.0)
-    n_choices, n_options = len(slots.choices), len(slots.choice)
-    if n_choices:
-        first_options = constants[layout.slots][:n_choices]
-        _put_options(slots, trials.codes, sizes, smoothings, first_options, values[:n_options])
+    n_options = len(slots.p0)
+    if n_options:
+        _put_options(slots, trials.codes, sizes, smoothings, values[:n_options])
     columns: Codes = np.zeros((len(trials.u) - split, len(shares)), dtype=np.int64)
     of_slots: Sequence[CellTable | None] = [None] * len(sizes)
     if slots.axes:
-        numbers = columns[slots.own_axes] = trials.numbers[slots.own_axes]
-        of_slots = axes.slot_kernels(least_sigma).of_trials(numbers, sizes)
+        kernels = columns[slots.own_axes] = slots.kernels(trials.numbers[slots.own_axes])
+        of_slots = axes.slot_kernels(least_sigma).of_trials(kernels, sizes)
     fitted, start = [], 0
     for size, smoothing, cells in zip(sizes, smoothings, of_slots, strict=True):
         own, of_others = slice(start, start + size), None
         start += size
         if cells is not None:
             # Equation (3).
-            kernels = columns[slots.own_axes, own]
-            constants[layout.slots][n_choices:, own] = cells.log_masses[slots.rows, kernels, 0]
-            relative = cells.relative[slots.rows.T, kernels.T]
-            values[n_options:, own] = relative.reshape(size, -1)[:, slots.is_cell].T
+            log_masses = cells.log_masses.take(columns[slots.own_axes, own].T, axis=0)
+            values[n_options:, own] = log_masses.reshape(size, -1)[:, slots.is_cell].T
         if slots.other_axes:
             u = trials.u[split:, own][slots.other_axes]
             centres, columns[slots.other_axes, own] = distinct(u)
@@ -160,7 +157,7 @@ def _put_normals(
     centres *= centres
     centres *= 0.5
     centres += _LOG_SQRT_2PI
-    np.subtract(np.log(precise / inside), centres, out=rows[layout.normals])
+    np.subtract(np.log(precise / inside), centres, out=rows[layout.constants])
 
 
 def _put_options(
@@ -168,17 +165,14 @@ def _put_options(
     codes: Codes,
     sizes: Sequence[int],
     smoothings: Sequence[float],
-    first: Floats,
-    others: Floats,
+    values: Floats,
 ) -> None:
-    """Fill in the log of equation (4): of the choices' first options, and relative to them."""
-    n = len(first)
+    """Fill in the log of equation (4) for every option."""
     log_hits, log_misses = log_options(slots.p0, slots.n_options * smoothings)
     if len(sizes) > 1:
         log_hits, log_misses = log_hits.repeat(sizes, axis=1), log_misses.repeat(sizes, axis=1)
-    own = codes.astype(np.int8).take(slots.option_rows, axis=0)
-    log_factors = np.where(own == slots.options, log_hits, log_misses)
+    n_options = len(values)
+    own = codes.astype(np.int8).take(slots.row[:n_options], axis=0)
+    log_factors = np.where(own == slots.value[:n_options], log_hits, log_misses)
     # In kernels without an option the prior stands, not a miss.
-    np.copyto(log_factors, slots.log_p0, where=own < 0)
-    first[:] = log_factors[:n]
-    np.subtract(log_factors[n:], first.take(slots.choice, axis=0), out=others)
+    values[:] = np.where(own < 0, slots.log_p0, log_factors)

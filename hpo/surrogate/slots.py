@@ -3,10 +3,9 @@
     symbol    meaning                                                         shape
     S, S'     number of slots, of those among the discrete axes                 scalars
     V         the most cells of any of them                                    scalar
-    F, F'     number of values but each slot's first, of choices alone          scalars
+    M         number of kernels there can be on these, S' (V + 1)              scalar
+    F, F'     number of values of all slots, of the choices alone                scalars
     n         number of trials                                                 scalar
-
-The first value of a slot has no column of its own: what the others have is relative to it.
 
 Which kernels a set of trials has on such an axis is known by which cells are taken
 (`hpo.surrogate.bandwidth`). Of the many trials that are not good one more seldom takes a
@@ -18,7 +17,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -58,13 +56,10 @@ class Slots:
     Attributes:
         choices, other_choices: numbers of those that are slots, and of those that are not.
         axes, other_axes: the same for the discrete axes, counted from 0.
-        place: of each slot in the codes above the numbers; shape (S,).
-        row: of each column, its slot's place there; shape (F,).
+        row: of each column, where its slot stands in the codes above the numbers; shape (F,).
         value: of each column, its option or cell, in one byte; shape (F, 1).
-        choice: of each column of a choice, which of `choices` that is; shape (F',).
-        p0: prior probabilities, or what stands for 0, of the choices' first options, then of
-            those that have columns; shape (S - S' + F', 1).
-        n_options: of each of these, how many options its choice has; the same shape.
+        p0: prior probabilities of the choices' options, or what stands for 0; shape (F', 1).
+        n_options: of each of these, how many options its choice has; shape (F', 1).
         lower, upper, middles: of the cells of the slots among the axes, each row filled
             up to the longest; shape (S', V).
         n_cells: how many cells each of them has.
@@ -74,10 +69,8 @@ class Slots:
     other_choices: Sequence[int]
     axes: Sequence[int]
     other_axes: Sequence[int]
-    place: npt.NDArray[np.int64]
     row: npt.NDArray[np.int64]
     value: npt.NDArray[np.int8]
-    choice: npt.NDArray[np.int64]
     p0: Floats
     n_options: Floats
     lower: Floats
@@ -91,25 +84,14 @@ class Slots:
         return np.log(self.p0)
 
     @functools.cached_property
-    def option_rows(self) -> Codes:
-        """Of each of `p0`, its choice's place in the codes."""
-        return np.append(self.place[: len(self.choices)], self.row[: len(self.choice)])
-
-    @functools.cached_property
-    def options(self) -> npt.NDArray[np.int8]:
-        """Of each of `p0`, which option it is; shape (S - S' + F', 1)."""
-        first = np.zeros((len(self.choices), 1), dtype=np.int8)
-        return np.append(first, self.value[: len(self.choice)], axis=0)
-
-    @functools.cached_property
     def own_axes(self) -> slice | Codes:
         """`axes` as an index of the discrete axes: all of them, most of the time."""
         return np.array(self.axes) if self.other_axes else slice(None)
 
     @functools.cached_property
     def is_cell(self) -> slice | npt.NDArray[np.bool_]:
-        """Which of S' (V - 1) places, row by row, are cells with a column: as an index."""
-        is_cell = (np.arange(1, self.middles.shape[1]) < self._lengths).ravel()
+        """Which of S' V places, row by row, are cells: as an index."""
+        is_cell = (np.arange(self.middles.shape[1]) < self._lengths).ravel()
         return slice(None) if is_cell.all() else is_cell
 
     @functools.cached_property
@@ -118,20 +100,33 @@ class Slots:
         return np.arange(len(self.middles))[:, None]
 
     @functools.cached_property
-    def is_from_last(self) -> npt.NDArray[np.bool_]:
-        """Which cells are an axis' last one, or none of its own; shape (S', V)."""
-        return np.arange(self.middles.shape[1]) >= self._lengths - 1
+    def kernel_rows(self) -> Codes:
+        """Of each of M kernels, its slot's number; shape (M,)."""
+        return self.rows[:, 0].repeat(self.middles.shape[1] + 1)
 
-    def cumulative(self, log_masses: Floats) -> Floats:
-        """Masses, summed from the first cell on; infinite from the last one on.
+    def kernels(self, numbers: Codes) -> Codes:
+        """Which kernel trials have on each of the slots among the axes.
+
+        Those of a slot are its prior's, and then one around each cell.
 
         Args:
-            log_masses: of kernels in all cells, shape (S', kernels, V).
+            numbers: of cells, -1 where inactive; shape (S', n).
+
+        Returns:
+            Numbers from 0 to M - 1, shape (S', n).
         """
-        sums = np.exp(log_masses).cumsum(axis=2)
-        # The last cell takes what rounding left over.
-        np.copyto(sums, np.inf, where=self.is_from_last[:, None])
-        return sums
+        kernels: Codes = numbers + self._first_kernels
+        return kernels
+
+    @functools.cached_property
+    def _first_kernels(self) -> Codes:
+        return np.asarray(self.rows * (self.middles.shape[1] + 1) + 1)
+
+    @functools.cached_property
+    def is_from_last(self) -> npt.NDArray[np.bool_]:
+        """Which cells are the last of each kernel's slot, or none of its own; shape (M, V)."""
+        is_from_last = np.arange(self.middles.shape[1]) >= self._lengths - 1
+        return is_from_last[self.kernel_rows]
 
     @functools.cached_property
     def _lengths(self) -> Codes:
@@ -156,23 +151,18 @@ class Slots:
         choices = [place for place in taken if place < n_choices]
         places = np.array(taken, dtype=np.int64)
         n_values = np.array([sizes[place] for place in taken], dtype=np.int64)
-        values = [np.arange(1, n, dtype=np.int8) for n in n_values]
-        # Of the choices: their first options, then all the others.
+        values = [np.arange(n, dtype=np.int8) for n in n_values]
         n_options = n_values[: len(choices)]
-        n_options_of = np.append(n_options, n_options.repeat(n_options - 1))
-        priors = [option_priors[choice] for choice in choices]
-        p0 = [part for own in (slice(1), slice(1, None)) for part in (p[own] for p in priors)]
+        p0 = [option_priors[choice] for choice in choices]
         ends = [each for each in (cells[axis] for axis in axes) if each is not None]
         longest = max((len(lower) for lower, *_ in ends), default=0)
         return cls(
             choices, [place for place in others if place < n_choices],
             axes, [place - n_choices for place in others if place >= n_choices],
-            place=places,
-            row=places.repeat(n_values - 1),
+            row=places.repeat(n_values),
             value=np.concatenate([np.empty(0, np.int8), *values])[:, None],
-            choice=np.arange(len(choices)).repeat(n_options - 1),
             p0=np.maximum(np.concatenate([np.empty(0), *p0]), LEAST_PROBABILITY)[:, None],
-            n_options=n_options_of.astype(np.float64)[:, None],
+            n_options=n_options.repeat(n_options).astype(np.float64)[:, None],
             lower=filled([lower for lower, *_ in ends], longest, 0.0),
             upper=filled([upper for _, upper, _ in ends], longest, 1.0),
             middles=filled([middle for *_, middle in ends], longest, 0.5),
@@ -188,17 +178,26 @@ def filled(rows: Sequence[Floats], length: int, filler: float) -> Floats:
     return table
 
 
-class CellTable(NamedTuple):
-    """Kernels in logarithms, one around each cell that is taken, and at the end the prior's.
+@dataclass(frozen=True, eq=False)
+class CellTable:
+    """The kernels on the slots among the axes, those of one below those of the other.
 
     Attributes:
-        log_masses: in all cells, shape (S', V + 1, V); meaningless of a cell that is not taken.
-        relative: the same of all cells but the first, less that of the first; shape
-            (S', V + 1, V - 1).
+        slots: which these are.
+        log_masses: logarithms of the kernels' masses in all cells of their slots, shape
+            (M, V); meaningless where no trial has that kernel.
     """
 
+    slots: Slots
     log_masses: Floats
-    relative: Floats
+
+    @functools.cached_property
+    def cumulative(self) -> Floats:
+        """Masses, summed from the first cell on; infinite from the last one on."""
+        sums = np.exp(self.log_masses).cumsum(axis=1)
+        # The last cell takes what rounding left over.
+        np.copyto(sums, np.inf, where=self.slots.is_from_last)
+        return sums
 
 
 class SlotKernels:
@@ -215,43 +214,43 @@ class SlotKernels:
         self, slots: Slots, prior_mus: Floats, low: Floats, high: Floats, least: Floats
     ) -> None:
         self._slots, self._low, self._high, self._least = slots, low, high, least
-        # Behind the cells stands the prior, which is nobody's neighbour.
-        self._centres = np.append(slots.middles, prior_mus, axis=1)
-        self._positions = np.append(slots.middles, np.full(prior_mus.shape, np.nan), axis=1)
+        self._centres = np.append(prior_mus, slots.middles, axis=1).ravel()
+        # The prior is nobody's neighbour.
+        self._positions = np.insert(slots.middles, 0, np.nan, axis=1).ravel()
         self._recent: Recent[CellTable] = Recent(_MOST_KEPT)
 
-    def of_trials(self, numbers: Codes, sizes: Sequence[int]) -> list[CellTable]:
+    def of_trials(self, kernels: Codes, sizes: Sequence[int]) -> list[CellTable]:
         """The kernels of several sets of trials.
 
         Args:
-            numbers: of each trial the cell, -1 where inactive; shape (S', n).
+            kernels: which one each trial has, as `Slots.kernels` tells; shape (S', n).
             sizes: how many trials each set has; they stand side by side.
         """
-        sets, rows = np.arange(len(sizes)).repeat(sizes), self._slots.rows
-        is_taken = np.zeros((len(sizes), *self._centres.shape), np.bool_)
-        is_taken[sets, rows, numbers] = True
+        is_taken = np.zeros((len(sizes), len(self._centres)), np.bool_)
+        is_taken[np.arange(len(sizes)).repeat(sizes), kernels] = True
         # Where no trial is inactive, the prior is needed all the same.
-        is_taken[:, :, -1] = True
+        is_taken[:, :: self._slots.middles.shape[1] + 1] = True
         return self._recent.get_all(
             [own.tobytes() for own in is_taken],
             lambda lacking: [self._integrated(is_taken[place]) for place in lacking],
         )
 
     def _integrated(self, is_taken: npt.NDArray[np.bool_]) -> CellTable:
-        """Kernels around the taken cells.
+        """The priors, and the kernels around the taken cells.
 
         Args:
-            is_taken: shape (S', V + 1).
+            is_taken: shape (M,).
         """
         slots = self._slots
-        n_taken = is_taken.sum(axis=1, keepdims=True) - 1
-        rows, cells = is_taken.nonzero()
+        n_taken = is_taken.reshape(len(slots.rows), -1).sum(axis=1, keepdims=True) - 1
+        (kernels,) = is_taken.nonzero()
+        rows = slots.kernel_rows[kernels]
         # In one row, because the priors keep the axes apart.
         limits = least_sigmas(n_taken, self._least)[rows, 0]
-        sigmas = ascending_bandwidths(self._positions[rows, cells][None], limits)
-        log_masses: Floats = np.zeros((*is_taken.shape, slots.middles.shape[1]))
-        log_masses[rows, cells] = log_masses_inside(
-            slots.lower[rows], slots.upper[rows], self._centres[rows, cells][:, None],
+        sigmas = ascending_bandwidths(self._positions[kernels][None], limits)
+        log_masses: Floats = np.zeros((len(is_taken), slots.middles.shape[1]))
+        log_masses[kernels] = log_masses_inside(
+            slots.lower[rows], slots.upper[rows], self._centres[kernels][:, None],
             sigmas.T, self._low[rows], self._high[rows],
         )  # fmt: skip
-        return CellTable(log_masses, log_masses[:, :, 1:] - log_masses[:, :, :1])
+        return CellTable(slots, log_masses)
