@@ -166,23 +166,17 @@ def new_trial(
         params: {label: readable value}.
         misc: a finished `misc` instead of `values` and `labels`.
     """
-    active = {} if values is None else values
-    names = list(dict.fromkeys([*labels, *active]))
+    if misc is None:
+        active = {} if values is None else values
+        columns = columns_of(tid, active, dict.fromkeys([*labels, *active]))
+        misc = {"tid": tid, "cmd": DOMAIN_COMMAND, "workdir": None, **columns}
     return {
         "tid": tid,
         "exp_key": exp_key,
         "state": JOB_STATE_NEW,
         "params": dict(params or {}),
         "result": dict(result) if result is not None else {"status": STATUS_NEW},
-        "misc": dict(misc)
-        if misc is not None
-        else {
-            "tid": tid,
-            "cmd": DOMAIN_COMMAND,
-            "workdir": None,
-            "idxs": {label: [tid] if label in active else [] for label in names},
-            "vals": {label: [active[label]] if label in active else [] for label in names},
-        },
+        "misc": dict(misc),
         "spec": spec,
         "owner": None,
         "version": 0,
@@ -192,6 +186,27 @@ def new_trial(
         "lease_until": None,
         "book_time": None,
         "refresh_time": None,
+    }
+
+
+def columns_of(
+    tid: Tid, values: Mapping[str, Any], labels: Mapping[str, Any]
+) -> dict[str, dict[str, list[Any]]]:
+    """A configuration as `misc` holds it: `idxs` and `vals`, {label: list of none or one}.
+
+    Args:
+        values: {label: value} of the active hyperparameters; a choice by index.
+        labels: every label of the space, as keys.
+    """
+    if values.keys() >= labels.keys():
+        # Where nothing is inactive, no label needs to be looked up twice.
+        return {
+            "idxs": {label: [tid] for label in labels},
+            "vals": {label: [values[label]] for label in labels},
+        }
+    return {
+        "idxs": {label: [tid] if label in values else [] for label in labels},
+        "vals": {label: [values[label]] if label in values else [] for label in labels},
     }
 
 

@@ -24,6 +24,7 @@ from hpo.document import (
     STATUS_STRINGS,
     Document,
     Tid,
+    columns_of,
 )
 from hpo.exceptions import HpoError, InvalidLoss, InvalidResultStatus
 from hpo.pyll import Apply, GarbageCollected, Literal, as_apply, dfs, rec_eval
@@ -261,8 +262,7 @@ class Domain:
             "tid": tid,
             "cmd": self.cmd,
             "workdir": self.workdir,
-            "idxs": {label: [tid] if label in active else [] for label in self.params},
-            "vals": {label: [active[label]] if label in active else [] for label in self.params},
+            **columns_of(tid, active, self.params),
         }
 
     # --- reading results, as hyperopt's algorithms do ---

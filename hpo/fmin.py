@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from hpo.by_name import NamedFunction, objective_and_space
-from hpo.document import Document, Tid, active_values, new_trial
+from hpo.document import Document, Tid, active_values, columns_of, new_trial
 from hpo.domain import Domain
 from hpo.driver import FMinIter
 from hpo.exceptions import (
@@ -254,12 +254,7 @@ def generate_trials_to_calculate(points: Sequence[Mapping[str, Any]]) -> Trials:
     trials = Trials()
     tids = trials.new_trial_ids(len(points))
     miscs = [
-        {
-            "tid": tid,
-            "cmd": None,
-            "idxs": {label: [tid] for label in point},
-            "vals": {label: [value] for label, value in point.items()},
-        }
+        {"tid": tid, "cmd": None, **columns_of(tid, point, point)}
         for tid, point in zip(tids, points, strict=True)
     ]
     results = [{"status": "new"} for _ in points]

@@ -16,6 +16,7 @@ from hpo.document import (
     JOB_STATE_RUNNING,
     Claim,
     check_trial,
+    columns_of,
     new_trial,
     plain,
 )
@@ -46,6 +47,29 @@ def test_a_new_trial_has_every_field_that_hyperopt_requires():
     assert trial["misc"]["vals"] == {"x": [0.5], "y": []}
     assert trial["misc"]["cmd"] == ("domain_attachment", "FMinIter_Domain")
     assert trial["state"] == JOB_STATE_NEW
+
+
+@pytest.mark.parametrize(
+    ("values", "vals"),
+    [
+        ({"y": 2, "x": 0.5}, {"x": [0.5], "y": [2]}),
+        ({"y": 2}, {"x": [], "y": [2]}),
+        ({}, {"x": [], "y": []}),
+        # Of another space: as many, but not the same.
+        ({"y": 2, "z": 1}, {"x": [], "y": [2]}),
+    ],
+)
+def test_every_label_of_the_space_has_a_column_of_none_or_one(values, vals):
+    columns = columns_of(7, values, {"x": None, "y": None})
+
+    assert columns == {
+        "idxs": {label: [7] * len(own) for label, own in vals.items()},
+        "vals": vals,
+    }
+    # In the order of the space; and each list is the document's own.
+    assert [list(each) for each in columns.values()] == [["x", "y"], ["x", "y"]]
+    lists = [own for each in columns.values() for own in each.values()]
+    assert len({id(own) for own in lists}) == len(lists)
 
 
 def test_active_values_leaves_inactive_labels_out():
