@@ -57,7 +57,9 @@ class Provenance:
         observations: Observations,
     ) -> Provenance:
         """That of a call which is about to look at `observations`."""
-        pending = observations.tids[observations.is_pending].tolist()
+        pending: list[Tid] = []
+        if observations.n_pending:
+            pending = observations.tids[observations.is_pending].tolist()
         seen = {
             "last": observations.last_tid,
             "pending": as_runs(pending),
