@@ -306,6 +306,9 @@ def _pick_by_model(
         return [_pick_from(lot, observations, rng)]
     branches = dict.fromkeys(branch for branch, _ in sources)
     models = {branch: Model(history, dict(branch)) for branch in branches}
+    Model.fit_together(
+        list(dict.fromkeys((models[branch], way is Way.WIDE) for branch, way in sources))
+    )
     lots_of = {
         (branch, way): draw_lots(models[branch], rng, way, n_lots)
         for (branch, way), n_lots in Counter(sources).items()

@@ -332,16 +332,30 @@ class Model:
     def fit(self, *, is_wide: bool = False) -> tuple[JointParzen, JointParzen]:
         """l, the estimator of the good trials, and g, that of the others; kept."""
         if is_wide not in self._fits:
-            self._fits[is_wide] = self._fitted(is_wide)
+            self.fit_together([(self, is_wide)])
         return self._fits[is_wide]
 
-    def _fitted(self, is_wide: bool) -> tuple[JointParzen, JointParzen]:
+    @staticmethod
+    def fit_together(wanted: Sequence[tuple[Model, bool]]) -> None:
+        """Fit what is wanted of several models of a history, at little more than the cost of one.
+
+        Args:
+            wanted: at least one pair (model, is_wide).
+        """
+        history = wanted[0][0].history
+        shares = [share for model, is_wide in wanted for share in model._shares(is_wide)]
+        fitted = history.fit(shares)
+        for (model, is_wide), l, g in zip(wanted, fitted[::2], fitted[1::2], strict=True):  # noqa: E741
+            model._fits[is_wide] = l, g
+
+    def _shares(self, is_wide: bool) -> tuple[Share, Share]:
+        """What l and g are fitted to."""
         prior_weight = self.history.options.prior_weight
         factor = _WIDE_PRIOR_WEIGHT if is_wide else 1.0
-        good = Share(self.good, self.weights, factor * prior_weight)
-        rest = Share(self.kernels_of_rest, self.weights_of_rest, prior_weight)
-        l, g = self.history.fit([good, rest])  # noqa: E741
-        return l, g
+        return (
+            Share(self.good, self.weights, factor * prior_weight),
+            Share(self.kernels_of_rest, self.weights_of_rest, prior_weight),
+        )
 
     @cached_property
     def outlook(self) -> Outlook | None:

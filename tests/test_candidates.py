@@ -167,6 +167,30 @@ def test_the_outlook_is_of_one_branch_and_awaits_the_trials_that_run():
     assert outlook is not None and (outlook(points) == expected(points)).all()
 
 
+def test_models_of_several_branches_that_are_fitted_together_are_the_same_as_alone():
+    branches = [{"y": hp.uniform("y", 0.0, 1.0)}, {"z": hp.quniform("z", 0.0, 5.0, 1.0)}, "r"]
+    space = Space({"x": hp.normal("x", 0.0, 1.0), "m": hp.choice("m", branches)})
+    observations = search(at_random, space, lambda values: values["x"] ** 2, 60, seed=3)
+    wanted = [({"m": 0}, False), ({"m": 1}, True), ({"m": 0}, True), ({"m": 2}, False)]
+
+    def models():
+        # Nothing is kept for a copy.
+        history = History(space, observations.copy(), Options())
+        return {decided["m"]: Model(history, decided) for decided, _ in wanted}
+
+    together = models()
+    Model.fit_together([(together[decided["m"]], is_wide) for decided, is_wide in wanted])
+    points = together[0].history.points(np.arange(60))
+
+    for decided, is_wide in wanted:
+        alone = models()[decided["m"]].fit(is_wide=is_wide)
+        fitted = together[decided["m"]].fit(is_wide=is_wide)
+        for own, expected in zip(fitted, alone, strict=True):
+            np.testing.assert_allclose(
+                own.log_density(points), expected.log_density(points), rtol=1e-12
+            )
+
+
 def test_a_trial_without_an_inner_choice_is_not_complete_though_all_its_numbers_are_there():
     inner = hp.choice("inner", ["p", "q"])
     space = Space({"x": hp.uniform("x", 0.0, 1.0), "outer": hp.choice("outer", [inner, "r"])})

@@ -48,10 +48,10 @@ class Recent(Generic[V]):
             value = kept.pop(key, _ABSENT)
             if value is not _ABSENT:
                 found[key] = value
-        lacking = [place for place, key in enumerate(keys) if key not in found]
+        lacking = {key: place for place, key in enumerate(keys) if key not in found}
         if lacking:
-            made = make(lacking)
-            found.update(zip([keys[place] for place in lacking], made, strict=True))
+            made = make(list(lacking.values()))
+            found.update(zip(lacking, made, strict=True))
         values = [found[key] for key in keys]
         kept.update(zip(keys, values, strict=True))
         while len(kept) > self._limit:

@@ -54,3 +54,16 @@ def test_values_that_are_lacking_are_made_together():
 
     assert made == [[0, 2, 3]]
     assert len(recent) == 3
+
+
+def test_what_is_asked_for_twice_at_once_is_made_once():
+    recent, made = Recent(3), []
+
+    def make(places):
+        made.extend(places)
+        return [f"made for {place}" for place in places]
+
+    first, second, third = recent.get_all("aba", make)
+
+    assert first == third != second
+    assert len(made) == len(recent) == 2
