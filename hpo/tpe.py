@@ -74,7 +74,7 @@ __all__ = ["Options", "Pick", "hyperopt_suggest", "suggest", "suggest_in_turn", 
 
 logger = logging.getLogger(__name__)
 
-VERSION = 5
+VERSION = 6
 
 # In this share of suggestions l is wide, so that a many-peaked function is not searched
 # around its first good peak alone; and in that share, once so many trials have ended since

@@ -3,7 +3,7 @@
     symbol  meaning                                                    shape
     u       coordinates, bounds 0 and 1, NaN where inactive              (D, C)
     s       a usual deviation of the kernels on each axis                (D, 1)
-    t       distance to a bound in deviations, u / s and (1 - u) / s     (D, C)
+    t       distance to a bound in deviations, u / s and (1 - u) / s     (D, C) each
     b       density of a mixture whose centres lie evenly from the
             bound on, relative to that far from it
 
@@ -41,19 +41,22 @@ _N_TRAPEZIA = 900
 
 
 def log_thinness(u: Floats, sigmas: Floats, *, is_complete: bool = False) -> Floats:
-    """log b, summed over both bounds of all active axes; shape (C,), at most 0.
+    """log b, summed over both bounds of all active axes; shape (C,).
 
     Args:
         is_complete: whether all axes are known to be active.
     """
-    distances = np.empty((2, *u.shape))
-    np.divide(u, sigmas, out=distances[0])
-    np.subtract(1.0 / sigmas, distances[0], out=distances[1])
+    widths = 1.0 / sigmas
+    from_low = u * widths
+    from_high = widths - from_low
     grid, log_b = _tabulated()
-    thinness = np.interp(distances, grid, log_b)
+    thinness = np.interp(np.minimum(from_low, from_high), grid, log_b)
+    # Between bounds that are far apart only the nearer one is felt.
+    if np.minimum.reduce(widths, axis=None, initial=np.inf) < 2.0 * _FARTHEST:
+        thinness += np.interp(np.maximum(from_low, from_high), grid, log_b)
     if not is_complete:
-        np.copyto(thinness, 0.0, where=np.isnan(distances))
-    return np.asarray(thinness.sum(axis=(0, 1)))
+        np.copyto(thinness, 0.0, where=np.isnan(u))
+    return np.asarray(np.add.reduce(thinness, axis=0))
 
 
 @functools.cache

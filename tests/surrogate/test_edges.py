@@ -36,6 +36,22 @@ def test_it_is_how_thin_kernels_on_even_centres_are():
     np.testing.assert_allclose(thinness(points, sigma), density, rtol=1e-3)
 
 
+@pytest.mark.parametrize("sigma", [0.02, 0.09, 0.11, 0.5, 1.0])
+def test_both_bounds_are_felt_where_they_are_near(sigma):
+    def log_b(t):
+        ends = max(0.0, t - 12.0), t + 12.0
+        b, _ = integrate.quad(lambda v: stats.norm.pdf(t - v) / stats.norm.cdf(v), *ends)
+        return np.log(b)
+
+    points = np.array([0.0, 0.1, 0.5, 0.85])
+    expected = [log_b(u / sigma) + log_b((1.0 - u) / sigma) for u in points]
+    # An axis of another deviation beside it counts by itself.
+    found = log_thinness(np.array([points, [0.5] * 4]), np.array([[sigma], [0.01]]))
+
+    # A table is interpolated, and nothing is felt from five deviations on.
+    np.testing.assert_allclose(found, expected, atol=3e-4)
+
+
 def test_axes_count_where_they_are_active():
     corner = log_thinness(np.array([[0.0, 0.0], [1.0, np.nan]]), np.full((2, 1), 0.02))
 
