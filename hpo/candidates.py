@@ -128,9 +128,7 @@ class Candidates:
         else:
             self.log_l = l.log_density(self._without(self.is_anew))
             self.log_g = g.log_density(points)
-        self.log_thinness = log_thinness(
-            points.u[axes.bounded], g.usual_sigmas[axes.bounded], is_complete=points.is_complete
-        )
+        self.log_thinness = log_thinness(points.u[axes.bounded], g.usual_sigmas[axes.bounded])
         self.outlook: Floats = np.zeros(len(points))
         if with_outlook and model.outlook is not None:
             self.outlook = _OUTLOOK_WEIGHT * model.outlook(points)
