@@ -184,10 +184,9 @@ class Candidates:
 
     def numbers_at(self, place: int) -> dict[str, float]:
         """{label: number} of one candidate, active or not."""
-        coordinates = self.model.history.space.coordinates
-        labels = coordinates.numeric + coordinates.options
         numbers = self._x[:, place].tolist() + self._options[:, place].tolist()
-        return dict(zip(labels, numbers, strict=True))
+        places = self.model.history.space.coordinates.places
+        return {label: numbers[own] for label, own in places.items()}
 
 
 class Lot:
@@ -231,14 +230,12 @@ class Lot:
         """{label: value} of a candidate's active hyperparameters; a choice by index."""
         space, drawn = self.model.history.space, self.drawn
         place = self.place.start + index
-        numbers = drawn.numbers_at(place)
+        values: dict[str, Any] = drawn.numbers_at(place)
         if space.coordinates.free:
-            return choose_root_first(space, rng, lambda label, _: numbers[label])
-        values: dict[str, Any] = {
-            label: numbers[label]
-            for label in space.hyperparameters
-            if drawn.is_active is None or drawn.is_active[label][place]
-        }
+            return choose_root_first(space, rng, lambda label, _: values[label])
+        if drawn.is_active is not None:
+            is_active = drawn.is_active
+            values = {label: number for label, number in values.items() if is_active[label][place]}
         for label, (low, high) in space.bounds_of_integers.items():
             if label in values:
                 # Beyond 2^53 a float is not exact enough to stay inside the bounds.

@@ -57,6 +57,8 @@ class Coordinates:
         low, high: bounds of u: 0 and 1 by (1) and (3), infinite by (2); shape (D, 1).
         options: labels of choices; length O.
         option_priors: probabilities of each choice's options before anything is observed.
+        places: {label: where it stands among `numeric` and, behind them, `options`}, in the
+            order of the hyperparameters.
         free: labels without a prior, because their distribution depends on others
             or is the user's own: no model knows them.
     """
@@ -73,6 +75,8 @@ class Coordinates:
         }
         self._cell_widths = {name: _cell_width(prior) for name, prior in axes.items()}
         self.numeric = tuple(sorted(axes, key=self._cell_widths.__getitem__))
+        places = {name: place for place, name in enumerate((*self.numeric, *self.options))}
+        self.places = {name: places[name] for name in hyperparameters if name in places}
         priors = [axes[name] for name in self.numeric]
         self.n_continuous = sum(not prior.is_discrete for prior in priors)
         self.low, self.high = _as_columns([_unit_bounds(prior) for prior in priors])
