@@ -118,11 +118,11 @@ class Axes:
 
     @functools.cached_property
     def padded_cumulative_priors(self) -> Floats | None:
-        """The same as one array (O, 1, V), if no choice has too many options."""
+        """The same as one array (O, V), if no choice has too many options."""
         longest = max(map(len, self.option_priors), default=0)
         if longest > MOST_VALUES:
             return None
-        return filled(self.cumulative_priors, longest, np.inf)[:, None]
+        return filled(self.cumulative_priors, longest, np.inf)
 
     @functools.cached_property
     def layout(self) -> Layout:

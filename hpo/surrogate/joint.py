@@ -152,7 +152,11 @@ class JointParzen:
         is_from_prior = (drawn < 0) | (random[:n_choices] * (1.0 + a) >= 1.0)
         padded = self.axes.padded_cumulative_priors
         if padded is not None:
-            np.copyto(drawn, _draw_cells(padded, random[n_choices:]), where=is_from_prior)
+            # A small share of them: the fewer trials, the larger.
+            (places,) = is_from_prior.ravel().nonzero()
+            sums = padded.take(places // drawn.shape[1], axis=0)
+            own = random[n_choices:].take(places)
+            drawn.put(places, (sums > own[:, None]).argmax(axis=1))
             return drawn
         for row, cumulative in enumerate(self.axes.cumulative_priors):
             options = cumulative.searchsorted(random[n_choices + row], side="right")
@@ -259,7 +263,7 @@ def _draw_normals(
 
 
 def _draw_cells(cumulative: Floats, random: Floats) -> Codes:
-    """Draw cells, or options, by their summed masses of shape (S', C, V); shape (S', C)."""
+    """Draw cells by their summed masses of shape (S', C, V); shape (S', C)."""
     numbers: Codes = (cumulative > random[:, :, None]).argmax(axis=2)
     return numbers
 
