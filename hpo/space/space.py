@@ -187,7 +187,8 @@ class Space:
             InvalidConfiguration: as for `evaluate`.
         """
         checked = self._checked(values)
-        evaluation = self._evaluation(checked) if self._is_nested else Evaluation()
+        is_nested = not self.is_flat or bool(self._nested_options)
+        evaluation = self._evaluation(checked) if is_nested else None
         active = self._active(checked, evaluation)
         try:
             params = {label: checked[label] for label in active}
@@ -195,39 +196,33 @@ class Space:
             raise InvalidConfiguration(
                 f"the configuration lacks a value for {missing}, which is active in it"
             ) from None
-        reader = OptionReader(evaluation, self._harmless)
-        for label, options in self._options.items():
-            if label not in params:
-                continue
-            number = int(params[label])
-            if label in self._constant_options:
-                params[label] = self._constant_options[label][number]
-            else:
-                params[label] = reader.read(options, number)
+        for label, shown in self._constant_options.items():
+            if label in params:
+                params[label] = shown[int(params[label])]
+        if evaluation is not None:
+            reader = OptionReader(evaluation, self._harmless)
+            for label, options in self._nested_options.items():
+                if label in params:
+                    params[label] = reader.read(options, int(params[label]))
         return params
-
-    @cached_property
-    def _is_nested(self) -> bool:
-        """Whether what is active, or how it is read, depends on several values."""
-        return not self.is_flat or len(self._constant_options) < len(self._options)
-
-    @cached_property
-    def _options(self) -> dict[str, Sequence[Apply]]:
-        """{label: its options} of the choices."""
-        return {
-            label: parameter.options
-            for label, parameter in self.hyperparameters.items()
-            if parameter.options is not None
-        }
 
     @cached_property
     def _constant_options(self) -> dict[str, list[Any]]:
         """{label: its options, as people read them} of the choices between mere constants."""
         reader = OptionReader(Evaluation(), self._harmless)
         return {
-            label: [reader.read(options, n) for n in range(len(options))]
-            for label, options in self._options.items()
-            if all(_is_constant(option) for option in options)
+            label: [reader.read(parameter.options, n) for n in range(len(parameter.options))]
+            for label, parameter in self.hyperparameters.items()
+            if parameter.options is not None and all(map(_is_constant, parameter.options))
+        }
+
+    @cached_property
+    def _nested_options(self) -> dict[str, Sequence[Apply]]:
+        """{label: its options} of the choices that are read in the light of other values."""
+        return {
+            label: parameter.options
+            for label, parameter in self.hyperparameters.items()
+            if parameter.options is not None and label not in self._constant_options
         }
 
     @cached_property
@@ -235,8 +230,11 @@ class Space:
         return harmless_nodes(self.expr)
 
     def _checked(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        parameters, checked = self.hyperparameters, dict(values)
+        parameters, reals, checked = self.hyperparameters, self._reals, dict(values)
         for label, value in values.items():
+            # Most values are floats, and need nothing else.
+            if type(value) is float and label in reals:
+                continue
             parameter = parameters.get(label)
             if parameter is None:
                 raise InvalidConfiguration(
@@ -244,10 +242,13 @@ class Space:
                     f"{did_you_mean(str(label), parameters)}; "
                     f"it has {', '.join(map(repr, parameters))}"
                 )
-            # Most values are floats, and need nothing else.
-            if type(value) is not float or not parameter.is_real:
-                checked[label] = parameter.as_value(value)
+            checked[label] = parameter.as_value(value)
         return checked
+
+    @cached_property
+    def _reals(self) -> frozenset[str]:
+        """Labels of which any float is a value."""
+        return frozenset(label for label, each in self.hyperparameters.items() if each.is_real)
 
     def _evaluation(self, checked: Mapping[str, Any]) -> Evaluation:
         known = {self.hyperparameters[label].node: value for label, value in checked.items()}
