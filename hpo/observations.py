@@ -50,6 +50,7 @@ from hpo.document import (
     Tid,
     is_failure,
 )
+from hpo.value_table import ValueTable
 
 _COLUMN_TYPES: dict[str, npt.DTypeLike] = {
     "tid": np.object_,
@@ -98,7 +99,7 @@ class Observations:
         self._columns: dict[str, npt.NDArray[Any]] = {
             name: np.empty(_FIRST_CAPACITY, dtype) for name, dtype in _COLUMN_TYPES.items()
         }
-        self._values: dict[str, npt.NDArray[np.float64]] = {}
+        self._values = ValueTable(_FIRST_CAPACITY)
         # What was read since the last row was added.
         self._views: dict[str, npt.NDArray[Any]] = {}
 
@@ -153,7 +154,7 @@ class Observations:
         if source_tid is not None:
             self._has_sources = True
             columns["source_tid"][row] = source_tid
-        self._put_values(row, values)
+        self._values.put(row, values, self._n_rows)
         configuration = _configuration_word(values) if says_something else 0
         word = _trial_word(tid, configuration, is_failed, loss) if says_something else 0
         if is_stopped:
@@ -206,7 +207,7 @@ class Observations:
         twin._has_variances = self._has_variances
         twin._n_pending = int(np.count_nonzero(self.is_pending[rows]))
         twin._columns = {name: column[rows] for name, column in self._columns.items()}
-        twin._values = {label: column[rows] for label, column in self._values.items()}
+        twin._values = self._values.only(rows)
         tids = twin._columns["tid"]
         twin._row_of_tid = {tid: row for row, tid in enumerate(tids)}
         twin._is_sorted = all(_follows(tids, row) for row in range(1, len(rows)))
@@ -231,7 +232,7 @@ class Observations:
     @property
     def labels(self) -> tuple[str, ...]:
         """Every label that has been seen, in order of appearance."""
-        return tuple(self._values)
+        return self._values.labels
 
     @property
     def tids(self) -> npt.NDArray[np.object_]:
@@ -387,24 +388,14 @@ class Observations:
 
         NaN where it is inactive; all NaN for a label that no trial has.
         """
-        values = self._values.get(label)
-        if values is None:
-            return _read_only(np.full(self._n_rows, np.nan))
-        return _read_only(values[: self._n_rows])
+        return _read_only(self._values.column(label, self._n_rows))
 
     def table(self, labels: Sequence[str], rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """Stored values of some hyperparameters in some trials, shape (labels, rows).
 
         NaN where inactive.
         """
-        values = np.empty((len(labels), len(rows)))
-        for place, label in enumerate(labels):
-            column = self._values.get(label)
-            if column is None:
-                values[place] = np.nan
-            else:
-                column.take(rows, out=values[place])
-        return values
+        return self._values.take(labels, rows)
 
     def active(self, label: str) -> npt.NDArray[np.bool_]:
         """In which trials a hyperparameter has a value, shape (n,)."""
@@ -420,7 +411,7 @@ class Observations:
             "_views": {},
             "_history": None,
             "_columns": {name: array[:n_rows].copy() for name, array in self._columns.items()},
-            "_values": {label: array[:n_rows].copy() for label, array in self._values.items()},
+            "_values": self._values.only(slice(n_rows)),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -469,8 +460,7 @@ class Observations:
     def _reserve_rows(self, capacity: int) -> None:
         for name, column in self._columns.items():
             self._columns[name] = _resized(column, capacity)
-        for label, column in self._values.items():
-            self._values[label] = _resized(column, capacity)
+        self._values.reserve(capacity)
 
     def _count(self, row: int, is_new: bool, says_something: bool, is_pending: bool) -> None:
         """Keep count of what a row is about to change."""
@@ -495,14 +485,6 @@ class Observations:
         words = self._columns["word"]
         self._sum_of_words = (self._sum_of_words - int(words[row]) + word) % 2**64
         words[row], self._columns["configuration"][row] = word, configuration
-
-    def _put_values(self, row: int, values: Mapping[str, float]) -> None:
-        for label in values:
-            if label not in self._values:
-                column = self._values[label] = np.empty(len(self._columns["tid"]))
-                column[: self._n_rows] = np.nan
-        for label, column in self._values.items():
-            column[row] = values.get(label, math.nan)
 
 
 def _configuration_word(values: Mapping[str, float]) -> int:

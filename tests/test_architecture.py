@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     {"exceptions"},
     {"by_name", "document", "pyll", "reports", "sequence", "signing", "surrogate"},
-    {"defects", "progress", "seeds"},
+    {"defects", "progress", "seeds", "value_table"},
     {"space", "stopping", "store", "observations", "parzen_nodes"},
     {"hp", "spec", "partial", "provenance", "checkpoints", "outage", "mirror", "trial_points"},
     {"trials"},
