@@ -350,6 +350,9 @@ class Observations:
 
         The ok, failed, stopped and pending trials, but none that was cancelled or lost.
         """
+        view = self._views.get("history")
+        if view is not None:
+            return view
         if self._history is None:
             says_something = self._view("configuration") != 0
             if self._is_sorted:
@@ -358,7 +361,8 @@ class Observations:
                 order = self.order
                 self._history = order[says_something[order]]
             self._n_history = len(self._history)
-        return _read_only(self._history[: self._n_history])
+        view = self._views["history"] = _read_only(self._history[: self._n_history])
+        return view
 
     @property
     def configurations(self) -> npt.NDArray[np.uint64]:
@@ -472,6 +476,7 @@ class Observations:
         if not is_new:
             if says_something != bool(columns["configuration"][row]):
                 self._history = None
+                self._views.pop("history", None)
         elif not self._is_sorted:
             self._history = None
         elif says_something:
