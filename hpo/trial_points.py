@@ -76,8 +76,8 @@ class TrialPoints:
         x = columns[:n_numeric]
         u = coordinates.to_unit(x)
         codes = coordinates.to_codes(columns[n_numeric:])
-        has_blanks = np.isnan(u).any() or codes.min(initial=0) < 0
-        self._is_complete = self._is_complete and not has_blanks
+        if self._is_complete:
+            self._is_complete = bool((u == u).all() and (codes >= 0).all())
         self._u[:, rows] = u
         self._numbers[:, rows] = coordinates.numbers(x[self._discrete])
         self._codes[:, rows] = codes

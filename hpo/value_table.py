@@ -58,12 +58,14 @@ class ValueTable:
 
     def take(self, labels: Sequence[str], trials: npt.NDArray[np.int64]) -> Floats:
         """The values of some hyperparameters in some trials, shape (labels, trials)."""
-        places = np.array([self._places.get(label, -1) for label in labels], dtype=np.int64)
-        if not len(self):
-            return np.full((len(labels), len(trials)), np.nan)
-        taken: Floats = self._values[places[:, None], trials]
-        taken[places < 0] = np.nan
-        return taken
+        places = [self._places.get(label) for label in labels]
+        known = [place for place in places if place is not None]
+        taken: Floats = self._values[np.array(known, dtype=np.int64)[:, None], trials]
+        if len(known) == len(places):
+            return taken
+        table = np.full((len(labels), len(trials)), np.nan)
+        table[[place is not None for place in places]] = taken
+        return table
 
     def reserve(self, capacity: int) -> None:
         """Make room for so many trials."""
