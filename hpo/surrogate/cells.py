@@ -65,31 +65,36 @@ class CellKernels:
             Shape (E', U + 1, C).
         """
         mus, sigmas = self.mus[axes][:, :, None], self.sigmas[axes][:, :, None]
-        low, high = self._low[axes][:, :, None], self._high[axes][:, :, None]
-        log_masses = log_masses_inside(lower[:, None], upper[:, None], mus, sigmas, low, high)
+        low, high = self._low[axes][:, :, None] - mus, self._high[axes][:, :, None] - mus
+        log_masses = log_masses_inside(
+            lower[:, None] - mus, upper[:, None] - mus, low, high, sigmas
+        )
         is_point = lower == upper
         if is_point.any():
             densities = -0.5 * ((u[:, None] - mus) / sigmas) ** 2 - np.log(sigmas)
-            densities -= _log_inside(mus, sigmas, low, high)
+            densities -= _log_inside(low, high, sigmas)
             np.copyto(log_masses, densities, where=is_point[:, None])
         return log_masses
 
 
 def log_masses_inside(
-    lower: Floats, upper: Floats, mus: Floats, sigmas: Floats, low: Floats, high: Floats
+    lower: Floats, upper: Floats, low: Floats, high: Floats, sigmas: Floats
 ) -> Floats:
     """Logarithm of a normal's mass between two ends, relative to that between the bounds.
 
-    All arguments broadcast.
+    Args:
+        lower, upper: the ends, counted from the normal's centre.
+        low, high: the bounds, counted from there as well.
+        sigmas: its deviation; all of them broadcast.
     """
-    log_masses = _log_mass((lower - mus) / sigmas, (upper - mus) / sigmas)
-    return np.asarray(log_masses - _log_inside(mus, sigmas, low, high))
+    log_masses = _log_mass(lower / sigmas, upper / sigmas)
+    return np.asarray(log_masses - _log_inside(low, high, sigmas))
 
 
-def _log_inside(mus: Floats, sigmas: Floats, low: Floats, high: Floats) -> Floats:
+def _log_inside(low: Floats, high: Floats, sigmas: Floats) -> Floats:
     # The centre lies inside the bounds, so neither Phi can be deep in the wrong tail.
     ndtr = special().ndtr
-    return np.asarray(np.log(ndtr((high - mus) / sigmas) - ndtr((low - mus) / sigmas)))
+    return np.asarray(np.log(ndtr(high / sigmas) - ndtr(low / sigmas)))
 
 
 def distinct(u: Floats) -> tuple[Floats, Codes]:

@@ -213,8 +213,12 @@ class SlotKernels:
     def __init__(
         self, slots: Slots, prior_mus: Floats, low: Floats, high: Floats, least: Floats
     ) -> None:
-        self._slots, self._low, self._high, self._least = slots, low, high, least
-        self._centres = np.append(prior_mus, slots.middles, axis=1).ravel()
+        self._slots, self._least = slots, least
+        # Of each of the M kernels, the ends of its slot's cells and bounds from its centre on.
+        centres = np.append(prior_mus, slots.middles, axis=1).reshape(-1, 1)
+        self._lower, self._upper, self._low, self._high = (
+            ends[slots.kernel_rows] - centres for ends in (slots.lower, slots.upper, low, high)
+        )
         # The prior is nobody's neighbour.
         self._positions = np.insert(slots.middles, 0, np.nan, axis=1).ravel()
         self._recent: Recent[CellTable] = Recent(_MOST_KEPT)
@@ -226,7 +230,7 @@ class SlotKernels:
             kernels: which one each trial has, as `Slots.kernels` tells; shape (S', n).
             sizes: how many trials each set has; they stand side by side.
         """
-        is_taken = np.zeros((len(sizes), len(self._centres)), np.bool_)
+        is_taken = np.zeros((len(sizes), len(self._positions)), np.bool_)
         is_taken[np.arange(len(sizes)).repeat(sizes), kernels] = True
         # Where no trial is inactive, the prior is needed all the same.
         is_taken[:, :: self._slots.middles.shape[1] + 1] = True
@@ -244,13 +248,12 @@ class SlotKernels:
         slots = self._slots
         n_taken = is_taken.reshape(len(slots.rows), -1).sum(axis=1, keepdims=True) - 1
         (kernels,) = is_taken.nonzero()
-        rows = slots.kernel_rows[kernels]
         # In one row, because the priors keep the axes apart.
-        limits = least_sigmas(n_taken, self._least)[rows, 0]
+        limits = least_sigmas(n_taken, self._least)[slots.kernel_rows[kernels], 0]
         sigmas = ascending_bandwidths(self._positions[kernels][None], limits)
         log_masses: Floats = np.zeros((len(is_taken), slots.middles.shape[1]))
         log_masses[kernels] = log_masses_inside(
-            slots.lower[rows], slots.upper[rows], self._centres[kernels][:, None],
-            sigmas.T, self._low[rows], self._high[rows],
+            self._lower[kernels], self._upper[kernels], self._low[kernels], self._high[kernels],
+            sigmas.T,
         )  # fmt: skip
         return CellTable(slots, log_masses)
