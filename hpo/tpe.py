@@ -46,8 +46,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -202,8 +201,7 @@ def suggest_values(
     raise SpaceExhausted(len(observations.history))
 
 
-@dataclass(frozen=True)
-class Pick:
+class Pick(NamedTuple):
     """One configuration that was chosen.
 
     Attributes:
