@@ -1,9 +1,11 @@
 """The values of all trials in one array: what a model reads takes one look, whatever the labels.
 
-symbol   meaning                                                       shape
-L        number of labels that were seen                                scalar
-n        number of trials                                               scalar
-values   a row for each label, NaN where inactive, and room for more     (L, n and more)
+    symbol   meaning                                                       shape
+    L        number of labels that were seen                                scalar
+    n        number of trials                                               scalar
+    values   a row for each label, NaN where inactive, and room for more     (L, n and more)
+
+A label gets its row when it is first seen.
 """
 
 from __future__ import annotations
