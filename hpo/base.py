@@ -1,6 +1,7 @@
 """hyperopt's import path `base`: trials, domains and the words for their states."""
 
 from hpo import pyll
+from hpo.arguments import validate_loss_threshold, validate_timeout
 from hpo.ctrl import Ctrl
 from hpo.document import (
     JOB_STATE_CANCEL,
@@ -27,7 +28,6 @@ from hpo.exceptions import (
     InvalidResultStatus,
     InvalidTrial,
 )
-from hpo.legacy.checks import validate_loss_threshold, validate_timeout
 from hpo.legacy.history import pmin_sampled
 from hpo.legacy.idxs_vals import SONify, miscs_update_idxs_vals, spec_from_misc
 from hpo.legacy.memo import use_obj_for_literal_in_memo

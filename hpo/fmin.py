@@ -13,8 +13,6 @@ new.
 from __future__ import annotations
 
 import functools
-import inspect
-import numbers
 import os
 import pickle
 import sys
@@ -23,22 +21,31 @@ from typing import Any
 
 import numpy as np
 
-from hpo.by_name import NamedFunction, objective_and_space
+from hpo.arguments import (
+    annotated,
+    as_generator,
+    check_displays,
+    check_limits,
+    check_patience,
+    check_points,
+    check_roles,
+    check_stopper,
+    check_trial_timeout,
+)
+from hpo.by_name import objective_and_space
 from hpo.document import Document, Tid, active_values, columns_of, new_trial
 from hpo.domain import Domain
 from hpo.driver import FMinIter
 from hpo.exceptions import (
     AllTrialsFailed,
     EmptySpace,
-    InvalidAnnotatedParameter,
     InvalidOption,
-    InvalidTrial,
 )
 from hpo.mongo_trials import MongoTrials
 from hpo.outage import DEFAULT_PATIENCE_SECS, Outage
 from hpo.points import complete_point
 from hpo.pool import LocalWorkers
-from hpo.pyll import Apply, as_apply
+from hpo.pyll import as_apply
 from hpo.robust import robust_trial
 from hpo.space import Space
 from hpo.stopping import Stopper
@@ -141,15 +148,15 @@ def fmin(
     Source: hyperopt.fmin.fmin.
     """
     fn, space = objective_and_space(fn, space)
-    _check_roles(fn, algo, trials)
-    _check_displays(show_progressbar, early_stop_fn)
-    _check_stopper(stopper)
-    _check_trial_timeout(trial_timeout)
-    _check_points(points_to_evaluate or [])
-    _check_limits(max_evals, timeout, loss_threshold, max_queue_len, workers)
-    _check_patience(patience_secs)
+    check_roles(fn, algo, trials)
+    check_displays(show_progressbar, early_stop_fn)
+    check_stopper(stopper)
+    check_trial_timeout(trial_timeout)
+    check_points(points_to_evaluate or [])
+    check_limits(max_evals, timeout, loss_threshold, max_queue_len, workers)
+    check_patience(patience_secs)
     if isinstance(space, str):
-        fn, space = _annotated(fn, space)
+        fn, space = annotated(fn, space)
     domain = Domain(fn, space, pass_expr_memo_ctrl=pass_expr_memo_ctrl)
     domain.noisy = bool(noisy)
     domain.stopper = stopper
@@ -180,7 +187,7 @@ def fmin(
             **({} if stopper is None else {"stopper": stopper}),
             **({} if patience_secs == DEFAULT_PATIENCE_SECS else {"patience_secs": patience_secs}),
         )
-    rng = _as_generator(rstate)
+    rng = as_generator(rstate)
     first_patience_secs = patience_secs if timeout is None else min(patience_secs, timeout)
     opened = _open_trials(trials, trials_save_file, exp_key, workers, domain, first_patience_secs)
     if trial_timeout is not None and not opened.asynchronous:
@@ -250,7 +257,7 @@ def generate_trials_to_calculate(points: Sequence[Mapping[str, Any]]) -> Trials:
 
     Source: hyperopt.fmin.generate_trials_to_calculate.
     """
-    _check_points(points)
+    check_points(points)
     trials = Trials()
     tids = trials.new_trial_ids(len(points))
     miscs = [
@@ -282,144 +289,6 @@ def partial(fn: Callable[..., Any], **kwargs: Any) -> Callable[..., Any]:
     if hasattr(fn, "fmin_pass_expr_memo_ctrl"):
         bound.fmin_pass_expr_memo_ctrl = fn.fmin_pass_expr_memo_ctrl  # type: ignore[attr-defined]
     return bound
-
-
-# --- what fmin checks --------------------------------------------------------------
-
-
-def _check_roles(fn: Any, algo: Any, trials: Any) -> None:
-    if not callable(fn):
-        raise InvalidOption(f"fn must be a function of one configuration, not {fn!r}")
-    if algo is not None and not callable(algo):
-        raise InvalidOption(
-            f"algo must be a function such as hpo.tpe.suggest or hpo.rand.suggest, not {algo!r}"
-        )
-    if not (trials is None or isinstance(trials, str) or hasattr(trials, "asynchronous")):
-        raise InvalidOption(
-            f"trials must be None, a Trials, a MongoTrials or a MongoDB URL, not {trials!r}"
-        )
-
-
-def _check_displays(show_progressbar: Any, early_stop_fn: Any) -> None:
-    if not (show_progressbar in (True, False, None) or callable(show_progressbar)):
-        raise InvalidOption(
-            "show_progressbar must be True, False or a context manager called with initial= and "
-            f"total=, not {show_progressbar!r}"
-        )
-    if not (early_stop_fn is None or callable(early_stop_fn)):
-        raise InvalidOption(
-            "early_stop_fn must be a function of the trials that returns (stop, state), such as "
-            f"hpo.early_stop.no_progress_loss(20), not {early_stop_fn!r}"
-        )
-
-
-def _check_stopper(stopper: Any) -> None:
-    if stopper is not None and (isinstance(stopper, type) or not isinstance(stopper, Stopper)):
-        raise InvalidOption(
-            "stopper must be a stopping rule such as hpo.stopping.ASHA(min_steps=3, "
-            f"max_steps=81), not {stopper!r}"
-        )
-
-
-def _check_trial_timeout(secs: Any) -> None:
-    if secs is not None and not (_is_number(secs, numbers.Real) and 0 < secs < float("inf")):
-        raise InvalidOption(f"trial_timeout must be a number of seconds above 0, not {secs!r}")
-
-
-def _check_points(points: Any) -> None:
-    if isinstance(points, (Mapping, str)) or not isinstance(points, Sequence):
-        raise InvalidOption(
-            f"points_to_evaluate must be a list of dictionaries {{label: value}}, not {points!r}"
-        )
-    for point in points:
-        if not isinstance(point, Mapping):
-            raise InvalidTrial(
-                f"a point must be a dictionary of labels and values, not {point!r}", point
-            )
-
-
-def _check_limits(
-    max_evals: Any, timeout: Any, loss_threshold: Any, max_queue_len: Any, workers: Any
-) -> None:
-    for name, value, least in (
-        ("max_evals", max_evals, 0),
-        ("max_queue_len", max_queue_len, 1),
-        ("workers", workers, 1),
-    ):
-        if value is None:
-            continue
-        if isinstance(value, float) and value.is_integer():
-            continue
-        if value == float("inf") and name == "max_evals":
-            continue
-        if not _is_number(value, numbers.Integral) or value < least:
-            raise InvalidOption(
-                f"{name} must be None or a whole number of at least {least}, not {value!r}"
-            )
-    if timeout is not None and (not _is_number(timeout, numbers.Real) or timeout <= 0):
-        raise InvalidOption(
-            f"The timeout argument should be None or a positive value. Given value: {timeout}"
-        )
-    if loss_threshold is not None and not _is_number(loss_threshold, numbers.Real):
-        raise InvalidOption(
-            "The loss_threshold argument should be None or a numeric value. "
-            f"Given value: {loss_threshold}"
-        )
-
-
-def _check_patience(secs: Any) -> None:
-    if not _is_number(secs, numbers.Real) or not secs >= 0:
-        raise InvalidOption(
-            f"patience_secs must be a number of seconds of at least 0, not {secs!r}; "
-            'float("inf") waits for ever'
-        )
-
-
-def _is_number(value: Any, kind: type) -> bool:
-    return isinstance(value, kind) and not isinstance(value, (bool, np.bool_))
-
-
-def _annotated(fn: Callable[..., Any], space: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """Take the space from fn's annotations, and call fn by keyword."""
-    if space != "annotated":
-        raise InvalidOption(f"space must be a search space or 'annotated', not {space!r}")
-    function = fn.func if isinstance(fn, NamedFunction) else fn
-    annotations = inspect.get_annotations(function, eval_str=True)
-    parameters = inspect.signature(function).parameters
-    for name in parameters:
-        if not isinstance(annotations.get(name), Apply):
-            raise InvalidAnnotatedParameter(
-                f"parameter {name!r} of {function.__name__} must be annotated with a "
-                f"hyperparameter, for example {name}: hp.uniform({name!r}, 0, 1)"
-            )
-
-    space_of_fn = {name: annotations[name] for name in parameters}
-    if isinstance(fn, NamedFunction):
-        return fn.with_keywords(), space_of_fn
-
-    @functools.wraps(fn)
-    def by_keyword(configuration: Mapping[str, Any]) -> Any:
-        return fn(**configuration)
-
-    return by_keyword, space_of_fn
-
-
-def _as_generator(rstate: Any) -> np.random.Generator:
-    if rstate is None:
-        seed = os.environ.get("HYPEROPT_FMIN_SEED", "")
-        if seed and not seed.isdigit():
-            raise InvalidOption(f"HYPEROPT_FMIN_SEED must be a whole number, not {seed!r}")
-        return np.random.default_rng(int(seed) if seed else None)
-    if isinstance(rstate, np.random.Generator):
-        return rstate
-    if isinstance(rstate, np.random.RandomState):
-        return np.random.default_rng(rstate.randint(2**31 - 1))
-    if _is_number(rstate, numbers.Integral) and rstate >= 0:
-        return np.random.default_rng(int(rstate))
-    raise InvalidOption(
-        "rstate must be None, a seed of at least 0, a numpy Generator or a RandomState, "
-        f"not {rstate!r}"
-    )
 
 
 # --- the steps of fmin ----------------------------------------------------------------

@@ -39,7 +39,7 @@ LAYERS = (
     {"mix", "auto", "replay"},
     {"explain"},
     {"early_stop", "plotting", "graph_viz", "pool"},
-    {"demand", "leadership", "points"},
+    {"arguments", "demand", "leadership", "points"},
     {"standing"},
     {"supply"},
     {"driver"},
