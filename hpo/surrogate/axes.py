@@ -21,6 +21,9 @@ stand side by side, so one matrix product looks all of them up and adds them up:
     squares, linear    of each continuous axis: what u^2 and u are multiplied with
     weight       of the kernel
     values       of the slots' values
+
+Of the values a point takes only one for each slot. Of many points these are kept in a
+sparse matrix, because most of a product with the others is adding up zeros.
 """
 
 from __future__ import annotations
@@ -37,11 +40,13 @@ from hpo.surrogate.cells import CellKernels
 from hpo.surrogate.slots import MOST_VALUES, Cells, SlotKernels, Slots, filled
 from hpo.surrogate.special import special
 
-__all__ = ["MOST_VALUES", "Axes", "Layout", "Points", "summed"]
+__all__ = ["MOST_VALUES", "Axes", "Features", "Layout", "Points", "summed"]
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
+# With more features of values than these, it is quicker to look for those that are not 0.
+_MOST_DENSE = 1 << 15
 # Keeps a quantile off 0, where it would be infinite.
 _LEAST_QUANTILE = 2.0**-54
 
@@ -176,6 +181,20 @@ def summed(probabilities: Floats) -> Floats:
     return sums
 
 
+class Features(NamedTuple):
+    """What points take of the columns of a table.
+
+    Attributes:
+        dense: of complete points from `Layout.total` on, of others from the first column;
+            shape (number of columns, C).
+        chosen: of the values, if there are many; shape (C, F), sparse. Then they are not
+            among the others.
+    """
+
+    dense: Floats
+    chosen: Any = None
+
+
 @dataclass(eq=False)
 class Points:
     """Configurations as the estimator sees them.
@@ -212,17 +231,14 @@ class Points:
             longer(self.numbers, -1),
         )
 
-    def features(self, axes: Axes) -> Floats:
-        """What is taken of the columns of a table, shape (number of columns, C).
-
-        Of complete points only from `Layout.total` on.
-        """
+    def features(self, axes: Axes) -> Features:
+        """What is taken of the columns of a table."""
         layout, slots = axes.layout, axes.slots
-        features = np.empty((layout.values.stop, len(self)))
+        is_sparse = len(slots.row) * len(self) > _MOST_DENSE
+        features = np.empty((layout.values.start if is_sparse else layout.values.stop, len(self)))
         features[layout.total] = self.is_complete
         features[layout.weight] = 1.0
         u, positions = self.u[: axes.n_continuous], features[layout.linear]
-        seen = np.concatenate([self.codes, self.numbers]).astype(np.int8)
         if self.is_complete:
             positions[:] = u
         else:
@@ -230,5 +246,8 @@ class Points:
             np.equal(u, u, out=is_active)
             np.copyto(positions, np.where(is_active, u, 0.0))
         np.multiply(positions, positions, out=features[layout.squares])
-        features[layout.values] = seen.take(slots.row, axis=0) == slots.value
-        return features[layout.total :] if self.is_complete else features
+        seen = np.concatenate([self.codes, self.numbers])
+        if not is_sparse:
+            features[layout.values] = seen.astype(np.int8).take(slots.row, axis=0) == slots.value
+        dense = features[layout.total :] if self.is_complete else features
+        return Features(dense, slots.chosen(seen) if is_sparse else None)

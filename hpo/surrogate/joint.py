@@ -39,7 +39,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hpo.surrogate.axes import Axes, Points, summed
+from hpo.surrogate.axes import Axes, Features, Points, summed
 from hpo.surrogate.cells import CellKernels
 from hpo.surrogate.products import put_product
 from hpo.surrogate.slots import LEAST_PROBABILITY, CellTable
@@ -170,7 +170,12 @@ class JointParzen:
         (log_density,) = log_densities([self], points)
         return np.asarray(log_density)
 
-    def put_log_terms(self, points: Points, features: Floats, terms: Floats) -> None:
+    @functools.cached_property
+    def _values(self) -> Floats:
+        """The values' part of the table, a row for each column; shape (F, K)."""
+        return np.ascontiguousarray(self.table[:, self.axes.layout.values].T)
+
+    def put_log_terms(self, points: Points, features: Features, terms: Floats) -> None:
         """The logarithm of each term of (1) into `terms`, shape (K, C).
 
         With the kernels first every step runs along memory.
@@ -183,7 +188,12 @@ class JointParzen:
         if far is not None:
             nowhere = np.full(points.u.shape, np.nan)
             features = Points(nowhere, points.codes, points.numbers).features(self.axes)
-        put_product(self.table[:, -len(features) :], features, terms)
+        dense, chosen = features
+        values = self.axes.layout.values
+        end = values.stop if chosen is None else values.start
+        put_product(self.table[:, end - len(dense) : end], dense, terms)
+        if chosen is not None:
+            terms += (chosen @ self._values).T
         if far is not None:
             terms += far
         if self.other_kernels is not None:

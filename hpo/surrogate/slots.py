@@ -17,6 +17,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,6 +83,25 @@ class Slots:
     def log_p0(self) -> Floats:
         """The logarithm of `p0`."""
         return np.log(self.p0)
+
+    def chosen(self, seen: Codes) -> Any:
+        """Ones for the columns that points take, and zeros for all others.
+
+        Args:
+            seen: their codes above their numbers, -1 where inactive; shape (O + E, C).
+
+        Returns:
+            A sparse matrix of shape (C, F).
+        """
+        # Loaded when it is first needed, like all of scipy.
+        from scipy.sparse import csr_matrix
+
+        places, first_columns = np.unique(self.row, return_index=True)
+        own = seen.take(places, axis=0).T
+        columns = np.maximum(own, 0) + first_columns
+        ends = np.arange(0, own.size + 1, len(places))
+        ones = (own >= 0).ravel().astype(np.float64)
+        return csr_matrix((ones, columns.ravel(), ends), shape=(len(own), len(self.row)))
 
     @functools.cached_property
     def own_axes(self) -> slice | Codes:

@@ -273,10 +273,12 @@ def test_the_log_of_a_sum_of_vanishing_terms_is_minus_infinity_and_not_nan():
     assert log_sums_exp(terms, [terms])[0] == pytest.approx([-np.inf, math.log(2.0), -1e300])
 
 
+@pytest.mark.parametrize("most_dense", [0, 1000])
 @pytest.mark.parametrize("most", [0, 3, 6, 100])
-def test_what_has_a_table_and_what_has_none_say_the_same(monkeypatch, most):
+def test_what_has_a_table_and_what_has_none_say_the_same(monkeypatch, most, most_dense):
     rng = np.random.default_rng(6)
     monkeypatch.setattr("hpo.surrogate.slots.MOST_VALUES", most)
+    monkeypatch.setattr("hpo.surrogate.axes._MOST_DENSE", most_dense)
     axes = axes_of(BOUNDED, NORMAL, 4, 9, options=[[0.5, 0.3, 0.2], [0.2] * 5])
 
     def draw(n):
@@ -291,11 +293,15 @@ def test_what_has_a_table_and_what_has_none_say_the_same(monkeypatch, most):
     assert_equals_the_slow_loop(axes, trials, weights, points)
 
 
+@pytest.mark.parametrize("most_dense", [0, 1000])
 @pytest.mark.parametrize("most", [0, 6, 100])
 @pytest.mark.parametrize("far", [0.0, 101.0])
-def test_points_that_are_known_to_be_complete_have_the_same_density(monkeypatch, most, far):
+def test_points_that_are_known_to_be_complete_have_the_same_density(
+    monkeypatch, most, far, most_dense
+):
     rng = np.random.default_rng(7)
     monkeypatch.setattr("hpo.surrogate.slots.MOST_VALUES", most)
+    monkeypatch.setattr("hpo.surrogate.axes._MOST_DENSE", most_dense)
     axes = axes_of(BOUNDED, NORMAL, 1, 9, options=[[0.5, 0.3, 0.2], [1.0], [0.2] * 5])
 
     def draw(n):
