@@ -31,8 +31,8 @@ __all__ = ["Crowd", "Lot", "Way", "draw_lots"]
 
 Floats = npt.NDArray[np.float64]
 
-# So many suggestions' candidates are scored in one go: with more, each takes as long again,
-# because they do not fit the cache.
+# So many suggestions' candidates are scored in one go: more would gain nothing, because
+# they do not fit the cache.
 _LOTS_AT_ONCE = 16
 # Scaled coordinates farther from 0 count as this far when suggestions keep their distance.
 _FARTHEST = 1e6

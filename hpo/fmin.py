@@ -36,11 +36,7 @@ from hpo.by_name import objective_and_space
 from hpo.document import Document, Tid, active_values, columns_of, new_trial
 from hpo.domain import Domain
 from hpo.driver import FMinIter
-from hpo.exceptions import (
-    AllTrialsFailed,
-    EmptySpace,
-    InvalidOption,
-)
+from hpo.exceptions import AllTrialsFailed, EmptySpace, InvalidOption
 from hpo.mongo_trials import MongoTrials
 from hpo.outage import DEFAULT_PATIENCE_SECS, Outage
 from hpo.points import complete_point

@@ -304,7 +304,7 @@ def _pick_by_model(
         return [_pick_from(lot, observations, rng)]
     branches = dict.fromkeys(branch for branch, _ in sources)
     models = {branch: Model(history, dict(branch)) for branch in branches}
-    Model.fit_together(
+    Model.fit_all(
         list(dict.fromkeys((models[branch], way is Way.WIDE) for branch, way in sources))
     )
     lots_of = {

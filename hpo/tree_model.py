@@ -332,11 +332,11 @@ class Model:
     def fit(self, *, is_wide: bool = False) -> tuple[JointParzen, JointParzen]:
         """l, the estimator of the good trials, and g, that of the others; kept."""
         if is_wide not in self._fits:
-            self.fit_together([(self, is_wide)])
+            self.fit_all([(self, is_wide)])
         return self._fits[is_wide]
 
     @staticmethod
-    def fit_together(wanted: Sequence[tuple[Model, bool]]) -> None:
+    def fit_all(wanted: Sequence[tuple[Model, bool]]) -> None:
         """Fit what is wanted of several models of a history, at little more than the cost of one.
 
         Args:

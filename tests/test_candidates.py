@@ -179,7 +179,7 @@ def test_models_of_several_branches_that_are_fitted_together_are_the_same_as_alo
         return {decided["m"]: Model(history, decided) for decided, _ in wanted}
 
     together = models()
-    Model.fit_together([(together[decided["m"]], is_wide) for decided, is_wide in wanted])
+    Model.fit_all([(together[decided["m"]], is_wide) for decided, is_wide in wanted])
     points = together[0].history.points(np.arange(60))
 
     for decided, is_wide in wanted:

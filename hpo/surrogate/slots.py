@@ -1,9 +1,9 @@
 """Slots: what has so few different values that an estimator tabulates them.
 
     symbol    meaning                                                         shape
-    S, S'     number of slots, of those among the discrete axes                 scalars
+    S'        number of slots among the discrete axes                          scalar
     V         the most cells of any of them                                    scalar
-    M         number of kernels there can be on these, S' (V + 1)              scalar
+    M         number of kernels there can be on them, S' (V + 1)               scalar
     F, F'     number of values of all slots, of the choices alone                scalars
     n         number of trials                                                 scalar
 
@@ -96,10 +96,11 @@ class Slots:
         # Loaded when it is first needed, like all of scipy.
         from scipy.sparse import csr_matrix
 
-        places, first_columns = np.unique(self.row, return_index=True)
-        own = seen.take(places, axis=0).T
+        # Of each slot.
+        first_columns = (self.value[:, 0] == 0).nonzero()[0]
+        own = seen.take(self.row[first_columns], axis=0).T
         columns = np.maximum(own, 0) + first_columns
-        ends = np.arange(0, own.size + 1, len(places))
+        ends = np.arange(0, own.size + 1, len(first_columns))
         ones = (own >= 0).ravel().astype(np.float64)
         return csr_matrix((ones, columns.ravel(), ends), shape=(len(own), len(self.row)))
 
